@@ -1,0 +1,65 @@
+import { z } from 'zod'
+import { bytesSchema, hexSchema } from './bytes.ts'
+import { LIMITS } from './limits.ts'
+
+const structure = bytesSchema(LIMITS.structure)
+
+/** `POST /v1/attestation/challenge` */
+export const challengeRequest = z.strictObject({
+  nodeId: z.uuid(),
+  /** Name of the AK that will quote: hash algorithm and digest, 34 bytes for SHA-256. */
+  akName: bytesSchema(66, 22),
+})
+
+/** The same shape, whether the node is known or not. */
+export const challenge = z.strictObject({
+  nonce: bytesSchema(128),
+  pcrs: z.string(),
+  /** SHA-256 of the firmware event log that the verifier already has for this node. */
+  knownEventLog: hexSchema(),
+})
+
+/**
+ * What a node may ask for along with its evidence. It is part of the quote's qualifying data, so that nobody on the
+ * way can add, drop or swap it.
+ */
+export const evidenceRequest = z.strictObject({
+  /** PKCS#10 by the enrolled device key: renew the device and AK certificates. */
+  renewal: bytesSchema(LIMITS.request).optional(),
+  /** Who the result is for, and the nonce that they gave. */
+  audience: z.string().min(1).max(256).optional(),
+  relyingPartyNonce: z.string().min(8).max(88).optional(),
+})
+
+/** `POST /v1/attestation/evidence` */
+export const evidence = z.strictObject({
+  nodeId: z.uuid(),
+  nonce: bytesSchema(128),
+  quote: structure,
+  signature: structure,
+  /** Absent when its digest is the one that the challenge named. */
+  eventLog: bytesSchema(LIMITS.eventLog).optional(),
+  eventLogDigest: hexSchema(),
+  imaLog: bytesSchema(LIMITS.imaLog).optional(),
+  request: evidenceRequest.default({}),
+})
+
+export const attestationResult = z.strictObject({
+  status: z.enum(['none', 'affirming', 'warning', 'contraindicated']),
+  /** EAR token (JWT). */
+  result: z.string(),
+  /** Seconds until the next attestation is due. */
+  interval: z.number().int().positive(),
+  /** The first failed check in a sentence, for the node's own log. */
+  reason: z.string().optional(),
+  /** Present when a renewal was asked for and granted; PEM. */
+  deviceCertificate: z.string().optional(),
+  akCertificate: z.string().optional(),
+  chain: z.array(z.string()).optional(),
+})
+
+export type ChallengeRequest = z.output<typeof challengeRequest>
+export type Challenge = z.output<typeof challenge>
+export type EvidenceRequest = z.output<typeof evidenceRequest>
+export type Evidence = z.output<typeof evidence>
+export type AttestationResult = z.output<typeof attestationResult>

@@ -1,0 +1,8 @@
+export type { AttestationResult, Challenge, ChallengeRequest, Evidence, EvidenceRequest } from './attestation.ts'
+export { attestationResult, challenge, challengeRequest, evidence, evidenceRequest } from './attestation.ts'
+export { bytesSchema, hexSchema } from './bytes.ts'
+export { LIMITS } from './limits.ts'
+export type { OnboardingBegin, OnboardingChallenge, OnboardingFinish, OnboardingResult } from './onboarding.ts'
+export { onboardingBegin, onboardingChallenge, onboardingFinish, onboardingResult } from './onboarding.ts'
+export type { OnboardingBinding } from './transcript.ts'
+export { evidenceQualifyingData, onboardingBinding, onboardingProof, sha256 } from './transcript.ts'

@@ -1,0 +1,65 @@
+import { createHash, createHmac } from 'node:crypto'
+import type { EvidenceRequest } from './attestation.ts'
+
+/**
+ * SHA-256 over a label and fields, each preceded by its length in 4 bytes, so that no two different lists of fields
+ * have one encoding. Node and verifier compute these independently; what differs anywhere differs here.
+ */
+function transcript(label: string, fields: readonly Uint8Array[]): Buffer {
+  const hash = createHash('sha256')
+  for (const field of [Buffer.from(label, 'ascii'), ...fields]) {
+    const size = Buffer.alloc(4)
+    size.writeUInt32BE(field.byteLength)
+    hash.update(size).update(field)
+  }
+  return hash.digest()
+}
+
+export interface OnboardingBinding {
+  readonly session: string
+  /** DER SubjectPublicKeyInfo of the EK. */
+  readonly ekSpki: Uint8Array
+  readonly akName: Uint8Array
+  readonly deviceKeyName: Uint8Array
+  /** The PKCS#10 request, DER. */
+  readonly request: Uint8Array
+  readonly eventLog: Uint8Array
+  /** Empty where the node has no IMA log. */
+  readonly imaLog: Uint8Array
+  readonly model: string
+  readonly serial: string
+}
+
+/** The qualifying data of certification and quote in onboarding: 32 bytes. */
+export function onboardingBinding(parts: OnboardingBinding): Buffer {
+  return transcript('touchstone onboarding v1', [
+    Buffer.from(parts.session, 'ascii'),
+    parts.ekSpki,
+    parts.akName,
+    parts.deviceKeyName,
+    parts.request,
+    sha256(parts.eventLog),
+    sha256(parts.imaLog),
+    Buffer.from(parts.model, 'ascii'),
+    Buffer.from(parts.serial, 'ascii'),
+  ])
+}
+
+/** Proof that the secret was activated, for this binding and no other. */
+export function onboardingProof(secret: Uint8Array, binding: Uint8Array): Buffer {
+  return createHmac('sha256', secret).update(binding).digest()
+}
+
+/** The qualifying data of a quote in attestation: the verifier's nonce, and what the node asks for with it. */
+export function evidenceQualifyingData(nonce: Uint8Array, request: EvidenceRequest): Buffer {
+  return transcript('touchstone attestation v1', [
+    nonce,
+    request.renewal ?? Buffer.alloc(0),
+    Buffer.from(request.audience ?? '', 'utf8'),
+    Buffer.from(request.relyingPartyNonce ?? '', 'utf8'),
+  ])
+}
+
+export function sha256(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest()
+}
