@@ -1,0 +1,88 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** Everything that the demo starts, so that all of it ends: last started, first ended. */
+export interface Stage {
+  readonly directory: string
+  /** Runs at the end, in reverse order. */
+  onEnd(work: () => Promise<void>): void
+  /** Starts `touchstone ARGS` in the background; its output goes to `<name>.log` in the directory. */
+  start(name: string, args: readonly string[], env?: NodeJS.ProcessEnv): RunningCommand
+  end(): Promise<void>
+  /** Removes the directory; not called when the demo keeps everything. */
+  discard(): Promise<void>
+}
+
+export interface RunningCommand {
+  readonly pid: number
+  readonly log: string
+  /** Resolves when it has ended, to its exit code. */
+  readonly ended: Promise<number>
+  /** Asks it to finish what it began, and waits. */
+  stop(): Promise<void>
+}
+
+export const root = join(import.meta.dirname, '..', '..')
+const touchstone = join(root, 'bin', 'touchstone')
+
+export async function openStage(): Promise<Stage> {
+  const directory = await mkdtemp(join(tmpdir(), 'touchstone-demo-'))
+  const endings: (() => Promise<void>)[] = []
+  return {
+    directory,
+    onEnd: (work) => void endings.push(work),
+    start(name, args, env) {
+      const command = startCommand(join(directory, `${name}.log`), args, env)
+      endings.push(() => command.stop())
+      return command
+    },
+    async end() {
+      for (let work = endings.pop(); work !== undefined; work = endings.pop()) await work()
+    },
+    discard: () => rm(directory, { recursive: true, force: true }),
+  }
+}
+
+function startCommand(log: string, args: readonly string[], env?: NodeJS.ProcessEnv): RunningCommand {
+  const output = createWriteStream(log, { flags: 'a', mode: 0o600 })
+  const child: ChildProcess = spawn(touchstone, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  })
+  child.stdout?.pipe(output, { end: false })
+  child.stderr?.pipe(output, { end: false })
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code) => {
+      output.end()
+      resolve(code ?? 70)
+    })
+  })
+  return {
+    pid: child.pid ?? 0,
+    log,
+    ended,
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+      await ended
+    },
+  }
+}
+
+/** Runs `touchstone ARGS` to its end and gives what it printed; anything but exit 0 throws with its error output. */
+export async function runCommand(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<string> {
+  const child = spawn(touchstone, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  const out: Buffer[] = []
+  const err: Buffer[] = []
+  child.stdout.on('data', (part: Buffer) => out.push(part))
+  child.stderr.on('data', (part: Buffer) => err.push(part))
+  const code = await new Promise<number>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (status) => resolve(status ?? 70))
+  })
+  if (code !== 0) throw new Error(`touchstone ${args.join(' ')} ended with ${code}\n${Buffer.concat(err).toString()}`)
+  return Buffer.concat(out).toString()
+}
