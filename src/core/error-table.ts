@@ -31,6 +31,1122 @@ const rows = {
     title: 'A size or count is beyond its limit',
     hint: 'The message names the field and its limit; genuine evidence stays far below.',
   },
+  // tpm
+  'tpm.algorithm_unsupported': {
+    status: 400,
+    title: 'A TPM structure names an algorithm that Touchstone does not compute with',
+    hint: 'Use RSA-2048 to RSA-4096 or P-256, P-384, P-521 keys, with a SHA-2 or SHA-3 hash.',
+  },
+  'tpm.public_key_invalid': {
+    status: 400,
+    title: 'A TPM public area does not hold a valid public key',
+    hint: 'The modulus must be of the declared size and the point on its curve; templates have neither.',
+  },
+  'tpm.credential_key': {
+    status: 400,
+    title: 'No credential can be made for this key',
+    hint: 'Credential protection needs an EK: an RSA or ECC restricted decryption key with AES in CFB mode.',
+  },
+  'tpm.credential_secret': {
+    status: 500,
+    title: 'A secret is too long or too short for the EK',
+    hint: "Use 1 to 32 bytes; the limit is the digest size of the EK's nameAlg.",
+  },
+  'tpm.credential_rejected': {
+    status: 403,
+    title: 'A credential was made for another EK or another key name',
+    hint: 'Ask for a new credential with the EK and AK that are loaded now.',
+  },
+  'tpm.response_malformed': {
+    status: 502,
+    title: 'What came back is not a response of a TPM to this command',
+    hint: 'Check that the device or socket belongs to a TPM 2.0 and that nobody else uses the same connection.',
+  },
+  'tpm.selection_syntax': {
+    status: 400,
+    title: 'A PCR selection cannot be read',
+    hint: 'Write banks joined by + and registers by comma, for example sha256:0-7,10+sha1:0,1.',
+  },
+  'tpm.signature_scheme': {
+    status: 403,
+    title: "A signature is not of the key's own scheme",
+    hint: 'Sign with the scheme in the public area of the key; ECDSA, RSASSA and RSAPSS are verified.',
+  },
+  'tpm.signature_hash': {
+    status: 403,
+    title: "A signature is not over the key's own hash, or over one that is no longer sound",
+    hint: 'Sign with the hash in the public area of the key; SHA-1 is never accepted.',
+  },
+  'tpm.signature_invalid': {
+    status: 403,
+    title: 'A signature does not verify',
+    hint: 'Another key signed, or the signed bytes were changed on the way.',
+  },
+  // command line
+  'usage.arguments': {
+    status: 400,
+    title: 'The arguments cannot be used',
+    hint: 'Run the command with --help to see what it takes.',
+  },
+  'usage.environment': {
+    status: 400,
+    title: 'An environment variable is missing',
+    hint: 'Operators need TOUCHSTONE_URL, TOUCHSTONE_CA and TOUCHSTONE_TOKEN_FILE.',
+  },
+  'usage.file': {
+    status: 400,
+    title: 'A file cannot be read',
+    hint: 'Check that the path exists and that you may read it.',
+  },
+  'operator.unreachable': {
+    status: 503,
+    title: 'The verifier cannot be reached',
+    hint: 'Check TOUCHSTONE_URL, that the verifier runs, and that TOUCHSTONE_CA is its root certificate.',
+  },
+  'operator.refused': {
+    status: 403,
+    title: 'The verifier refused the call',
+    hint: 'The message carries the code of the refusal; docs/errors.md explains it.',
+  },
+  'operator.answer': {
+    status: 502,
+    title: 'The answer is not that of a verifier',
+    hint: 'Check TOUCHSTONE_URL; something else may answer there.',
+  },
+
+  // device: reaching a TPM
+  'device.tcti': {
+    status: 400,
+    title: 'The TPM address is not one that Touchstone understands',
+    hint: 'Use device:/dev/tpmrm0, swtpm:path=/absolute/socket or swtpm:host=127.0.0.1,port=2321.',
+  },
+  'device.unavailable': {
+    status: 503,
+    title: 'The TPM cannot be reached',
+    hint: 'Check that the device or socket exists and that this user may open it; another process may hold it.',
+  },
+  'device.timeout': {
+    status: 504,
+    title: 'The TPM did not answer in time',
+    hint: 'It may be busy with another client, or hung; a power cycle resets a hardware TPM.',
+  },
+  'device.protocol': {
+    status: 502,
+    title: 'What came from the TPM is not a TPM response',
+    hint: 'Check that the address is that of a TPM and not of something else.',
+  },
+  'device.tool_missing': {
+    status: 500,
+    title: 'A program of tpm2-tools is not installed',
+    hint: 'Install the package tpm2-tools, version 5 or newer, and the TCTI library of the TPM address.',
+  },
+  'device.tool': {
+    status: 500,
+    title: 'A program of tpm2-tools failed before the TPM answered',
+    hint: 'The message ends with what the program said.',
+  },
+  'device.tpm': {
+    status: 502,
+    title: 'The TPM refused a command',
+    hint: 'The message names the response code and what it means.',
+  },
+  'device.tpm_cleared': {
+    status: 409,
+    title: 'The TPM was cleared or exchanged since its keys were made',
+    hint: 'The node makes new keys and asks to be enrolled again; an operator may have to allow it.',
+  },
+  'device.nv_size': {
+    status: 502,
+    title: 'An NV index is larger than any certificate',
+    hint: 'What it holds is no EK certificate; nothing of it was read.',
+  },
+  'device.swtpm': {
+    status: 500,
+    title: 'The software TPM did not do what it was asked to',
+    hint: 'Its log in the state directory says why.',
+  },
+  // store
+  'store.newer': {
+    status: 500,
+    title: 'The database was made by a newer Touchstone',
+    hint: 'Run the version that made it, or restore a backup from before the update.',
+  },
+  'store.busy': {
+    status: 503,
+    title: 'The database is held by another process',
+    hint: 'Try again; if it stays so, find the process that holds the database file open.',
+  },
+  'store.full': {
+    status: 503,
+    title: 'The disk of the database is full',
+    hint: 'Make room on the disk that holds the data directory; nothing that was acknowledged is lost.',
+  },
+  'store.damaged': {
+    status: 500,
+    title: 'The database file is damaged or is not a database',
+    hint: 'Stop the verifier, keep the file, and restore the last backup of the data directory.',
+  },
+  'store.settings': {
+    status: 500,
+    title: 'The database did not take the settings that make it durable',
+    hint: 'Keep the data directory on a local file system that supports shared memory and locks.',
+  },
+  'store.row': {
+    status: 500,
+    title: 'A row of the database is not what this version writes',
+    hint: 'The message names table and column; restore the row from a backup, or report the fault.',
+  },
+  // eventlog: reading logs
+  'eventlog.empty': {
+    status: 400,
+    title: 'The event log is empty',
+    hint: 'Read it from /sys/kernel/security/tpm0/binary_bios_measurements as root; without a TPM the kernel has none.',
+  },
+  'eventlog.header': {
+    status: 400,
+    title: 'The header of the event log contradicts itself',
+    hint: 'An algorithm is declared twice, or with a size that it does not have; the file is damaged or forged.',
+  },
+  'eventlog.digests': {
+    status: 400,
+    title: 'An event has digests that the header of the log does not declare',
+    hint: 'Each event carries one digest of each declared algorithm; the file is damaged or forged.',
+  },
+  'eventlog.bank_missing': {
+    status: 422,
+    title: 'The log has no digests of the bank that was asked for',
+    hint: 'Choose a bank that the log declares, or enable the bank in the firmware of the node.',
+  },
+  // eventlog: findings on a log that was read to its end
+  'eventlog.padding': {
+    status: 422,
+    title: 'The log is padded to its end',
+    hint: 'Nothing to do: the padding is not part of any event.',
+  },
+  'eventlog.algorithm_unknown': {
+    status: 422,
+    title: 'The log has a bank of an algorithm that is not known here',
+    hint: 'Nothing to do: its digests are skipped, the other banks are judged.',
+  },
+  'eventlog.header_digest': {
+    status: 422,
+    title: 'The Spec-ID event has a digest',
+    hint: 'It must be all zero, since the event is not measured; the log is damaged or forged.',
+  },
+  'eventlog.header_register': {
+    status: 422,
+    title: 'The Spec-ID event names a register other than 0',
+    hint: 'Only logs of a confidential guest (CCEL) do, and this is not one; the log is damaged or forged.',
+  },
+  'eventlog.digest_missing': {
+    status: 422,
+    title: 'An event lacks the digest of a declared bank',
+    hint: 'Firmware that does so leaves the bank unprovable; update it, or judge another bank.',
+  },
+  'eventlog.register_range': {
+    status: 422,
+    title: 'An event names a register that does not exist',
+    hint: 'It cannot have been measured; the log is damaged or forged.',
+  },
+  'eventlog.startup_locality': {
+    status: 422,
+    title: 'The startup locality is said more than once, too late, or as an impossible value',
+    hint: 'PCR 0 begins with it; the log is damaged or forged.',
+  },
+  'eventlog.payload_mismatch': {
+    status: 422,
+    title: 'The payload of an event is not what was measured',
+    hint: 'The log was edited, or the firmware logs something else than it measures; compare with a log of the same model.',
+  },
+  'eventlog.payload_malformed': {
+    status: 422,
+    title: 'A measured payload is not what its event type must carry',
+    hint: 'The type is not measured and may have been changed; compare with a log of the same model.',
+  },
+  'eventlog.type_unknown': {
+    status: 422,
+    title: 'An event has a type that is not known here',
+    hint: 'Vendors have types of their own; allow it by policy only if you know what it measures.',
+  },
+  'eventlog.type_disguised': {
+    status: 422,
+    title: 'An event says that it is something else than its digest proves',
+    hint: 'The type was changed to hide what was measured; treat the log as forged.',
+  },
+  'eventlog.type_register': {
+    status: 422,
+    title: 'An event is in a register where its type does not belong',
+    hint: 'Compare with a log of the same model; where the digest vouches for the content, the type was changed.',
+  },
+  'eventlog.digest_short': {
+    status: 422,
+    title: 'A digest leaves the last byte of its payload out',
+    hint: 'Old versions of shim do so; update it when you can.',
+  },
+  'eventlog.firmware_error': {
+    status: 422,
+    title: 'The firmware closed a register with its error separator',
+    hint: 'A measurement failed in the firmware; look at its own log, and update it.',
+  },
+  'eventlog.hcrtm_late': {
+    status: 422,
+    title: 'An H-CRTM event comes after PCR 0 was extended',
+    hint: 'It can only be first; the log is damaged or forged.',
+  },
+  'eventlog.variable_repeated': {
+    status: 422,
+    title: 'A Secure Boot variable was measured twice as configuration',
+    hint: 'Each is measured once; the second may hide the first. Compare with a log of the same model.',
+  },
+  'eventlog.variable_late': {
+    status: 422,
+    title: 'A variable was measured as configuration after the separator of PCR 7',
+    hint: 'The firmware measures its configuration before it; whatever comes later may be of the operating system.',
+  },
+  'eventlog.variable_vendor': {
+    status: 422,
+    title: 'A variable has the name of a Secure Boot variable and another vendor',
+    hint: 'Nothing to do: it does not count as the Secure Boot variable.',
+  },
+  'eventlog.variable_missing': {
+    status: 422,
+    title: 'The firmware did not measure one of the Secure Boot variables',
+    hint: 'Its value is unknown, so rules on it fail; update the firmware.',
+  },
+  'eventlog.boot_variable': {
+    status: 422,
+    title: 'A boot variable has a name that its event cannot have',
+    hint: 'The name is not measured and was changed, or the boot order does not have this option.',
+  },
+  'eventlog.separator_missing': {
+    status: 422,
+    title: 'The firmware did not close a register with a separator',
+    hint: 'What was measured later may be of the firmware or not; update the firmware.',
+  },
+  'eventlog.separator_repeated': {
+    status: 422,
+    title: 'A register has more than one separator',
+    hint: 'Only the first one closes the part of the firmware.',
+  },
+  'eventlog.crtm_version_missing': {
+    status: 422,
+    title: 'The log has no version of the root of trust for measurement',
+    hint: 'Rules on the firmware version fail; update the firmware.',
+  },
+  'eventlog.pre_os_event': {
+    status: 422,
+    title: 'The firmware measured into a register of the operating system',
+    hint: 'Compare with a log of the same model.',
+  },
+  'eventlog.exit_boot_services_missing': {
+    status: 422,
+    title: 'The log does not have ExitBootServices',
+    hint: 'Some firmware leaves it out; then the log does not prove that its last image was the one that booted.',
+  },
+  // swtpm: the stand-in hardware
+  'standin.tool': {
+    status: 500,
+    title: 'A program that makes the stand-in hardware failed',
+    hint: 'The message has what it said; scripts/setup installs swtpm, swtpm-tools and openssl.',
+  },
+  'standin.state': {
+    status: 409,
+    title: 'The stand-in is not in the state that this needs',
+    hint: 'Manufacture a box once, in a directory of its own; start it before measuring, stop it before starting again.',
+  },
+  'standin.boot': {
+    status: 400,
+    title: 'A recorded boot cannot be replayed into a TPM',
+    hint: 'Give the name of a folder of swtpm/boots, or a directory with eventlog.bin and, optionally, ima.bin and pcrs.json.',
+  },
+  'standin.pcrs': {
+    status: 500,
+    title: 'After the replay the PCRs are not those of the recorded machine',
+    hint: 'The logs and pcrs.json must be of one boot, and the log must have every bank of the TPM.',
+  },
+
+  // agent: the node's own side
+  'agent.config': {
+    status: 400,
+    title: "The node agent's configuration cannot be used",
+    hint: 'The message lists every fault at once; see docs for the keys and their defaults.',
+  },
+  'agent.locked': {
+    status: 409,
+    title: 'Another agent uses this state directory',
+    hint: 'One node has one agent: stop the other, or give this one a directory of its own.',
+  },
+  'agent.state': {
+    status: 500,
+    title: 'The state directory cannot be used',
+    hint: 'Check that it exists, belongs to the agent, and that the disk is neither full nor read-only.',
+  },
+  'agent.log': {
+    status: 500,
+    title: 'A measurement log of this node cannot be read',
+    hint: 'The agent must run as a user that may read securityfs; without the log nothing can be proven.',
+  },
+  'agent.not_running': {
+    status: 503,
+    title: 'No agent runs on this state directory',
+    hint: 'Start it with `touchstone node run --config …`.',
+  },
+  'agent.not_enrolled': {
+    status: 409,
+    title: 'This node has not been admitted yet',
+    hint: 'Let `touchstone node run` finish onboarding first; its status says what it waits for.',
+  },
+  'agent.unreachable': {
+    status: 503,
+    title: 'The verifier cannot be reached',
+    hint: 'Check the network and the address of the verifier. The agent keeps trying by itself.',
+  },
+  'agent.verifier_untrusted': {
+    status: 502,
+    title: 'Who answers is not the verifier that this node trusts',
+    hint: 'Compare the trust anchor in the configuration with the root of the verifier; something may stand in between.',
+  },
+  'agent.answer_unsigned': {
+    status: 502,
+    title: "An answer does not carry the verifier's signature",
+    hint: 'A proxy may have changed the answer, or the address is not that of a verifier.',
+  },
+  'agent.answer': {
+    status: 502,
+    title: 'An answer is not what the protocol says',
+    hint: 'Agent and verifier may be of different versions.',
+  },
+  'agent.refused': {
+    status: 403,
+    title: 'The verifier refused the node',
+    hint: "The message is the verifier's; its operator can see why under the same request id.",
+  },
+
+  // ca: keys, certificates
+  'ca.pem_empty': {
+    status: 400,
+    title: 'The text holds no PEM certificate',
+    hint: 'Give a file with at least one BEGIN CERTIFICATE block.',
+  },
+  'ca.ek_blank': {
+    status: 400,
+    title: 'The EK certificate is blank',
+    hint: 'The NV index was never written; leave the certificate out, or ask the manufacturer for it.',
+  },
+  'ca.ek_tpm12': {
+    status: 400,
+    title: 'The certificate is of a TPM 1.2',
+    hint: 'Its key is marked rsaesOaep and is no TPM 2.0 endorsement key; the machine needs a TPM 2.0.',
+  },
+  'ca.key_unsupported': {
+    status: 400,
+    title: 'The key cannot sign certificates',
+    hint: 'Use a private key on P-256 or P-384.',
+  },
+  'ca.key_locked': {
+    status: 400,
+    title: 'The private key cannot be opened',
+    hint: 'Check the passphrase file; a damaged key file looks the same.',
+  },
+  'ca.passphrase': {
+    status: 400,
+    title: 'The passphrase is empty',
+    hint: 'Put a passphrase into the file; keys are never stored in the clear.',
+  },
+  'ca.key_mismatch': {
+    status: 500,
+    title: "The key is not the one in the issuer's certificate",
+    hint: 'Key file and certificate of the authority do not belong together; restore the pair.',
+  },
+  'ca.issuer_expired': {
+    status: 503,
+    title: "The authority's certificate leaves no time to issue in",
+    hint: 'Renew the issuing authority below its root.',
+  },
+  'ca.name': {
+    status: 400,
+    title: 'A name does not fit into a certificate',
+    hint: 'The message says which; attributes have 1 to 64 characters, hosts are DNS names or IP addresses.',
+  },
+
+  // ca: path validation
+  'path.algorithm': {
+    status: 403,
+    title: 'A certificate is signed with an algorithm that is not accepted',
+    hint: 'SHA-1 needs an explicit option and is unsafe; MD5 is never accepted.',
+  },
+  'path.critical_extension': {
+    status: 403,
+    title: 'A certificate has a critical extension that is not understood',
+    hint: 'Ignoring it is forbidden (RFC 5280 section 4.2); the message names its object identifier.',
+  },
+  'path.expired': {
+    status: 403,
+    title: 'A certificate has expired',
+    hint: 'Renew it; for an EK certificate, policy may accept expiry as a warning.',
+  },
+  'path.extended_key_usage': {
+    status: 403,
+    title: 'A certificate is not for this purpose',
+    hint: 'The expected purpose is given as an object identifier; use the certificate that was made for it.',
+  },
+  'path.key': {
+    status: 403,
+    title: "An issuer's key cannot be used",
+    hint: 'Keys are RSA of 2048 bits and more, or on P-256, P-384 or P-521 by name.',
+  },
+  'path.key_usage': {
+    status: 403,
+    title: 'A certificate does not allow this use of its key',
+    hint: 'An issuer needs keyCertSign, a signer digitalSignature.',
+  },
+  'path.length': {
+    status: 403,
+    title: 'A path is longer than one of its authorities allows',
+    hint: 'The path length constraint of the named certificate forbids authorities below it.',
+  },
+  'path.malformed': {
+    status: 403,
+    title: 'A certificate of the path is malformed',
+    hint: 'The message names field and offset; its issuer has to make a new one.',
+  },
+  'path.name_constraints': {
+    status: 403,
+    title: 'An authority is limited to certain names',
+    hint: 'Name constraints are not evaluated, so such an authority is refused.',
+  },
+  'path.no_issuer': {
+    status: 403,
+    title: 'No issuer is known for a certificate',
+    hint: 'Add the missing root, or the intermediate, to ekRoots; the expected name is given.',
+  },
+  'path.not_ca': {
+    status: 403,
+    title: 'A certificate was used as an authority that is none',
+    hint: 'Its basic constraints do not say cA; the chain is wrong or forged.',
+  },
+  'path.not_yet_valid': {
+    status: 403,
+    title: 'A certificate is not valid yet',
+    hint: 'Check the clock of this machine.',
+  },
+  'path.policy_constraints': {
+    status: 403,
+    title: 'An authority requires explicit policies',
+    hint: 'Policy constraints are not evaluated, so such an authority is refused.',
+  },
+  'path.signature': {
+    status: 403,
+    title: "A certificate was not signed by its issuer's key",
+    hint: 'The certificate was changed, or another authority has the same name.',
+  },
+  'path.too_complex': {
+    status: 403,
+    title: 'The search for a path was given up',
+    hint: 'There are more certificates of one name, or more levels, than any genuine chain has.',
+  },
+
+  // ca: admission
+  'ek.template': {
+    status: 403,
+    title: 'The endorsement key is not of a TCG template',
+    hint: 'Activation proves only the private key; create the EK from its template and send that public area.',
+  },
+  'ek.no_certificate': {
+    status: 403,
+    title: 'The node has no EK certificate',
+    hint: 'Admit such TPMs by manifest or by approval.',
+  },
+  'ek.key': {
+    status: 403,
+    title: 'The EK certificate is for another key',
+    hint: 'Send the certificate that belongs to this EK.',
+  },
+  'ek.purpose': {
+    status: 403,
+    title: 'The certificate is not that of an endorsement key',
+    hint: 'An EK certificate names the purpose 2.23.133.8.1 and is no authority.',
+  },
+  'ek.validity': {
+    status: 403,
+    title: 'The dates of the EK certificate could not be judged',
+    hint: 'There is no path to a known root; see the check ek.chain.',
+  },
+  'admission.ek': {
+    status: 403,
+    title: 'The endorsement key was not accepted',
+    hint: 'The failed check names the reason.',
+  },
+  'admission.not_listed': {
+    status: 403,
+    title: 'The EK is not in the manifest',
+    hint: 'Add the box with the SHA-256 of every EK of its TPM to the manifest.',
+  },
+  'admission.claim': {
+    status: 403,
+    title: 'Model or serial number are not those of the manifest',
+    hint: 'Correct the configuration of the node, or the manifest.',
+  },
+  'admission.denied': {
+    status: 403,
+    title: 'An operator denied this node',
+    hint: 'Ask the operator; the decision names EK, model and serial number.',
+  },
+  'admission.waiting': {
+    status: 403,
+    title: 'The node waits for an operator',
+    hint: 'Approve or deny it; the node asks again by itself.',
+  },
+  'admission.open': {
+    status: 403,
+    title: 'Anybody is admitted',
+    hint: 'Mode open is for laboratories; use manifest.',
+  },
+  'manifest.invalid': {
+    status: 400,
+    title: 'The manifest cannot be used',
+    hint: 'The message names every fault and its place.',
+  },
+
+  // ca: enrolment
+  'enrol.proof': {
+    status: 403,
+    title: 'The proof of the activated credential is wrong',
+    hint: 'The node did not activate the credential in its TPM, or something was changed between the rounds.',
+  },
+  'enrol.key_attributes': {
+    status: 403,
+    title: 'A key has not the attributes that enrolment asks for',
+    hint: 'Create the key anew with the expected attributes.',
+  },
+  'enrol.key_scheme': {
+    status: 403,
+    title: 'A key has not the algorithms that enrolment asks for',
+    hint: 'Create the key anew, for example ECDSA on P-256 with SHA-256.',
+  },
+  'enrol.certification_magic': {
+    status: 403,
+    title: 'The certification was not made by a TPM',
+    hint: 'The signed bytes do not begin with TPM_GENERATED_VALUE.',
+  },
+  'enrol.certification_type': {
+    status: 403,
+    title: 'The attestation is no certification of a key',
+    hint: 'Send the result of TPM2_CertifyCreation.',
+  },
+  'enrol.certification_signer': {
+    status: 403,
+    title: 'Another key than the enrolled AK certified',
+    hint: 'The qualified Name of the signer is not that of this AK below this EK.',
+  },
+  'enrol.certification_binding': {
+    status: 403,
+    title: 'The certification is not of this enrolment',
+    hint: 'Its extraData must be the binding; tpm2_certify cannot set it, tpm2_certifycreation -q can.',
+  },
+  'enrol.certification_key': {
+    status: 403,
+    title: 'Another key was certified',
+    hint: 'The certified Name is not that of the device key that was sent.',
+  },
+  'enrol.certification_clock': {
+    status: 403,
+    title: "The TPM's clock may have gone back",
+    hint: 'After a power cut the clock is not safe until it was saved again; this is a warning.',
+  },
+  'enrol.boot': {
+    status: 403,
+    title: 'Certification and quote are not of one boot',
+    hint: 'Make both in the same boot; the node was reset in between, or one of them is old.',
+  },
+  'enrol.request_key': {
+    status: 403,
+    title: 'The request is not for the certified device key',
+    hint: 'Sign the PKCS#10 request with the device key itself.',
+  },
+  'enrol.request_attributes': {
+    status: 403,
+    title: 'The request asks for what no node is given',
+    hint: 'The listed object identifiers may not be in a request.',
+  },
+
+  // ca: the gate
+  'issue.unknown_node': {
+    status: 404,
+    title: 'There is no such node',
+    hint: 'Enrol the node first.',
+  },
+  'issue.not_active': {
+    status: 403,
+    title: 'The node is not active',
+    hint: 'An operator suspended or revoked it.',
+  },
+  'issue.no_verdict': {
+    status: 403,
+    title: 'The node has no verdict',
+    hint: 'Attest first.',
+  },
+  'issue.verdict': {
+    status: 403,
+    title: "The node's newest verdict is not good enough",
+    hint: 'See the failed checks of its last attestation.',
+  },
+  'issue.other_boot': {
+    status: 403,
+    title: 'The newest verdict is of another boot',
+    hint: 'Attest in this boot first.',
+  },
+  'issue.other_ak': {
+    status: 403,
+    title: 'The newest verdict is by another attestation key',
+    hint: 'Attest with the enrolled AK.',
+  },
+  'issue.verdict_stale': {
+    status: 403,
+    title: 'The newest verdict is too old',
+    hint: 'Attest again, with the request in the evidence.',
+  },
+  'issue.request_not_quoted': {
+    status: 403,
+    title: 'The quote does not cover this request',
+    hint: 'Send the request along with the evidence, so that it is in the qualifying data.',
+  },
+  'issue.request_signature': {
+    status: 403,
+    title: 'The request is not signed by its key',
+    hint: 'Sign the PKCS#10 request with the device key.',
+  },
+  'issue.other_key': {
+    status: 403,
+    title: 'The request is not by the enrolled device key',
+    hint: 'Renew with the enrolled key, or enrol again.',
+  },
+  // attest: challenges
+  'challenge.forged': {
+    status: 403,
+    title: 'The nonce was not issued by this verifier for this node, key, selection and purpose',
+    hint: 'Ask for a new challenge and quote over exactly that.',
+  },
+  'challenge.expired': {
+    status: 403,
+    title: 'The nonce is older than 60 seconds',
+    hint: 'Ask for a new challenge; if quoting takes that long, look at the TPM and at its other users.',
+  },
+  'challenge.future': {
+    status: 403,
+    title: 'The nonce was issued later than now',
+    hint: 'The clocks of the verifier replicas differ by more than two seconds: synchronise them.',
+  },
+  // attest: policies
+  'policy.invalid': {
+    status: 400,
+    title: 'The policy or reference document cannot be used',
+    hint: 'Each line of the message is one fault with its line and column; policies/README.md has the fields.',
+  },
+  // attest: checks of the attestation key
+  'ak.pem': {
+    status: 400,
+    title: 'The attestation key is no PEM public key',
+    hint: 'Give the TPM2B_PUBLIC of the key, or a PEM that begins with BEGIN PUBLIC KEY.',
+  },
+  'ak.attributes': {
+    status: 403,
+    title: 'The attestation key is not a restricted signing key that was made in its TPM and stays there',
+    hint: 'Such a key signs any bytes it is given, so its quotes prove nothing. Make an AK with tpm2_createak and enrol it.',
+  },
+  'ak.attributes_unseen': {
+    status: 403,
+    title: 'A PEM does not show whether the attestation key is restricted',
+    hint: 'Give the TPM2B_PUBLIC of the key (ak.pub of tpm2_createak) instead of the PEM.',
+  },
+  'ak.qualified_name': {
+    status: 403,
+    title: 'The quote was not made by this key under this endorsement key',
+    hint: 'The key is another one, its public area was changed, or it is no child of that EK. Compare with the enrolled ones.',
+  },
+  'ak.unknown': {
+    status: 403,
+    title: 'The attestation key is not enrolled',
+    hint: 'Enrol the node; until then nobody knows whose TPM this is.',
+  },
+  'ak.revoked': {
+    status: 403,
+    title: 'The attestation key was revoked',
+    hint: 'Find out why the node was revoked before it is enrolled again.',
+  },
+  // attest: checks of the quote
+  'check.blocked': {
+    status: 403,
+    title: 'The check could not be made because an earlier one failed',
+    hint: 'Repair what failed first; this one counts as failed until it can be made.',
+  },
+  'quote.magic': {
+    status: 403,
+    title: 'The signed structure was not made by a TPM',
+    hint: 'Only an unrestricted key signs such bytes. Treat the sender as hostile, or check that the file is a TPMS_ATTEST.',
+  },
+  'quote.type': {
+    status: 403,
+    title: 'The signed structure is not a quote',
+    hint: 'Another attestation (of an NV index, of a key) was passed as a quote. Send the output of TPM2_Quote.',
+  },
+  'quote.nonce': {
+    status: 403,
+    title: 'The quote does not carry the expected qualifying data',
+    hint: 'It answers another challenge, or it is an old quote sent again. Quote over the challenge as it was given.',
+  },
+  'quote.selection': {
+    status: 403,
+    title: 'The quote covers other registers than were asked for',
+    hint: 'Quote exactly the banks and registers of the challenge, in its order.',
+  },
+  'quote.clock': {
+    status: 403,
+    title: 'The clock of the TPM went backwards',
+    hint: 'An old quote, another TPM, or a cleared one. After TPM2_Clear the node must be enrolled again.',
+  },
+  'quote.counters': {
+    status: 403,
+    title: 'The reset or restart counter of the TPM went backwards',
+    hint: 'An old quote, another TPM, or a cleared one. After TPM2_Clear the node must be enrolled again.',
+  },
+  'quote.firmware_version': {
+    status: 200,
+    title: 'The firmware of the TPM changed since the last quote',
+    hint: 'Expected after a TPM firmware update, and said once; otherwise ask who updated it.',
+  },
+  // attest: checks of what was measured
+  'quote.digest': {
+    status: 403,
+    title: 'The logs do not replay to the values that the TPM signed',
+    hint: 'The check names the registers. A log was edited or cut, or something was measured that no log records.',
+  },
+  'quote.digest_not_localised': {
+    status: 403,
+    title: 'The logs do not replay to the values that the TPM signed, and it cannot be said at which registers',
+    hint: 'Send the PCR values along (--pcrs): believed only when they hash to the signed digest, they name the registers.',
+  },
+  'bank.unsupported': {
+    status: 403,
+    title: 'A quoted bank has a hash that cannot be replayed',
+    hint: 'Ask for SHA-256, SHA-384, SHA-512 or SHA-1 banks.',
+  },
+  'bank.weak': {
+    status: 200,
+    title: 'The judged bank is SHA-1',
+    hint: 'Collisions in SHA-1 are practical: enable the SHA-256 bank in the firmware setup and judge that.',
+  },
+  'bank.unmeasured': {
+    status: 403,
+    title: 'A PCR bank is enabled that the firmware did not measure into',
+    hint: 'Anybody on the machine can extend it to any known-good value. Disable the bank, or update the firmware.',
+  },
+  'pcr.zero': {
+    status: 403,
+    title: 'A firmware register holds no measurement',
+    hint: 'Firmware ends PCR 0 to 7 with a separator each; an empty one can be extended to anything. Check the firmware’s TPM settings.',
+  },
+  'pcr.unmeasured': {
+    status: 403,
+    title: 'Nothing was measured into a register that policy reads',
+    hint: 'What was never measured is unverified, whatever the register holds. Take the rule out, or make the boot measure.',
+  },
+  'pcr.unquoted': {
+    status: 403,
+    title: 'A rule reads a register that the quote does not cover',
+    hint: 'Ask for that register: widen the selection, or spec.pcrs of the policy.',
+  },
+  'log.structure': {
+    status: 403,
+    title: 'The firmware log breaks the rules of its format',
+    hint: 'Look at it with touchstone log show. Where the machine’s firmware is to blame, policy can say structure: tolerant.',
+  },
+  'log.registers': {
+    status: 403,
+    title: 'The log is of RTMRs, not of PCRs',
+    hint: 'A log of a confidential guest (CCEL) belongs with that guest’s own evidence, not with a TPM quote.',
+  },
+  'ima.replay': {
+    status: 403,
+    title: 'The quoted PCR 10 is at no entry of the IMA log',
+    hint: 'The log was edited or cut at its beginning, or is of another boot.',
+  },
+  'ima.missing': {
+    status: 403,
+    title: 'Policy requires an IMA log and none came',
+    hint: 'Let the agent send the IMA log (imaLog, --ima), or boot with an IMA policy.',
+  },
+  'ima.empty': {
+    status: 403,
+    title: 'The quote covers no entry of the IMA log',
+    hint: 'The kernel does not extend the TPM: boot with ima_policy=tcb or a policy of your own, and a TPM driver built in.',
+  },
+  // attest: rules of a policy
+  'policy.unauthenticated': {
+    status: 403,
+    title: 'The rule was not evaluated because the evidence proves nothing',
+    hint: 'Facts are read from logs only after signature, nonce, selection and replay agree. Repair what failed before.',
+  },
+  'policy.not_evaluated': {
+    status: 403,
+    title: 'A rule of the policy was not evaluated',
+    hint: 'A policy that was not evaluated never passes. This is a fault of the verifier: report it.',
+  },
+  'policy.no_match': {
+    status: 403,
+    title: 'The value is not one that the policy allows',
+    hint: 'If the change was wanted, add the value to the policy or its references; otherwise take the node out of service.',
+  },
+  'policy.parameters': {
+    status: 403,
+    title: 'The command line has parameters that the policy refuses, or lacks some that it requires',
+    hint: 'If the change was wanted, add the parameter to the policy; otherwise take the node out of service.',
+  },
+  'policy.sequence': {
+    status: 403,
+    title: 'The list differs from the one that the policy expects',
+    hint: 'The check names the first difference. If the change was wanted, learn the policy again from a good boot.',
+  },
+  'policy.required_absent': {
+    status: 403,
+    title: 'A value that the policy requires is not there',
+    hint: 'Find out which part of the boot was left out.',
+  },
+  'policy.candidate': {
+    status: 403,
+    title: 'The value is a candidate that nobody has approved yet',
+    hint: 'Review it and set its state to active, or to revoked.',
+  },
+  'policy.deprecated': {
+    status: 200,
+    title: 'The value is a deprecated reference',
+    hint: 'Plan the update: a deprecated version still matches, until it is revoked.',
+  },
+  'policy.revoked': {
+    status: 403,
+    title: 'The value is a revoked reference',
+    hint: 'This version is known to be bad. Update the node now.',
+  },
+  'policy.reference_missing': {
+    status: 403,
+    title: 'A reference set that the rule names was not supplied',
+    hint: 'Apply the reference set, or correct its name in the rule.',
+  },
+  'fact.unknown': {
+    status: 403,
+    title: 'The log does not prove the fact either way',
+    hint: 'The event is absent, or its payload is not what its digest covers. Unknown is not a pass.',
+  },
+  'fact.empty': {
+    status: 403,
+    title: 'There is nothing that the rule could judge',
+    hint: 'A rule over nothing proves nothing. Where nothing is fine, say whenEmpty: pass or an empty sequence.',
+  },
+  // http
+  'http.not_found': {
+    status: 404,
+    title: 'There is nothing at this path',
+    hint: 'The routes are listed at /docs and in /openapi.json.',
+  },
+  'http.method': {
+    status: 405,
+    title: 'The path does not take this method',
+    hint: 'The Allow header names the methods it takes.',
+  },
+  'http.media_type': {
+    status: 415,
+    title: 'The body is of a media type that is not spoken here',
+    hint: 'Send application/json or application/cbor, and name it in Content-Type.',
+  },
+  'http.not_acceptable': {
+    status: 406,
+    title: 'None of the media types asked for can be answered',
+    hint: 'Accept application/json or application/cbor.',
+  },
+  'http.body_too_large': {
+    status: 413,
+    title: 'The body is larger than this route takes',
+    hint: 'Genuine bodies stay far below the limit; check what was sent.',
+  },
+  'http.malformed': {
+    status: 400,
+    title: 'The request is not HTTP as the standard has it',
+    hint: 'Check the request line, the headers and the length of the body.',
+  },
+  'http.invalid': {
+    status: 400,
+    title: 'The request does not have the shape that the route takes',
+    hint: 'Every fault is listed; the shape is in /openapi.json.',
+  },
+  'http.rate_limited': {
+    status: 429,
+    title: 'Too many requests from this address',
+    hint: 'Wait as long as Retry-After says; nodes behind one address may need a higher limit in the configuration.',
+  },
+  'http.unavailable': {
+    status: 503,
+    title: 'The verifier is not ready',
+    hint: 'It is starting, stopping, or without its database; try again in a moment.',
+  },
+  'http.internal': {
+    status: 500,
+    title: 'The verifier failed',
+    hint: 'This is a fault of Touchstone; its log has the cause under the id of this request.',
+  },
+  'auth.missing': {
+    status: 401,
+    title: 'The call needs the token of an operator',
+    hint: 'Send Authorization: Bearer with a token made by touchstone token create.',
+  },
+  'auth.invalid': {
+    status: 401,
+    title: 'The token is not one that is valid here',
+    hint: 'It may be mistyped, revoked, or of another verifier; make a new one with touchstone token create.',
+  },
+  'auth.forbidden': {
+    status: 403,
+    title: 'The token may not do this',
+    hint: 'The message names the role that is needed; an admin can make a token with it.',
+  },
+  // onboarding
+  'onboarding.full': {
+    status: 503,
+    title: 'As many onboardings are under way as the verifier takes',
+    hint: 'Try again when some have ended; Retry-After says when. Raise limits.pendingSessions for large waves.',
+  },
+  'onboarding.session': {
+    status: 409,
+    title: 'There is no such onboarding session',
+    hint: 'It was never begun, is over, or was used already. Begin again.',
+  },
+  'onboarding.identity_claimed': {
+    status: 409,
+    title: 'Another TPM holds this model and serial',
+    hint: 'If the board was replaced, an operator approves the new node with replaces; otherwise this is an impostor.',
+  },
+  'onboarding.re_enrolment': {
+    status: 403,
+    title: 'This TPM is enrolled with other keys, and policy does not let them be replaced',
+    hint: 'Set reEnrolment to approve or allow in the configuration of the verifier, if the node was reset on purpose.',
+  },
+  'onboarding.waiting': {
+    status: 403,
+    title: 'The node waits for an operator',
+    hint: 'See it with touchstone get nodes, and approve it; the node asks again by itself.',
+  },
+  'onboarding.appraisal': {
+    status: 403,
+    title: 'The evidence does not satisfy the enrolment policy',
+    hint: 'The checks name what was measured and what was expected; correct the node or the policy.',
+  },
+  'onboarding.raced': {
+    status: 409,
+    title: 'The node was changed while it was being admitted',
+    hint: 'Begin again.',
+  },
+  // nodes and attestation
+  'node.not_found': {
+    status: 404,
+    title: 'There is no such node',
+    hint: 'See what there is with touchstone get nodes.',
+  },
+  'node.suspended': {
+    status: 403,
+    title: 'The node is suspended',
+    hint: 'An operator suspended it; touchstone describe node tells when. Activate it when the reason is gone.',
+  },
+  'node.pending': {
+    status: 403,
+    title: 'The node was not approved yet',
+    hint: 'An operator must approve it first.',
+  },
+  'node.state': {
+    status: 409,
+    title: 'The node is in a state that does not allow this',
+    hint: 'Pending nodes are approved, active ones suspended, suspended ones activated.',
+  },
+  'attestation.unauthenticated': {
+    status: 403,
+    title: 'The evidence is not that of a node known here',
+    hint: 'Ask for a new challenge; if it happens again, the node must enrol anew.',
+  },
+  'attestation.replayed': {
+    status: 409,
+    title: 'The evidence is not newer than what was accepted before',
+    hint: 'A nonce serves once. Ask for a new challenge and quote again.',
+  },
+  'attestation.log_digest': {
+    status: 400,
+    title: 'The event log is not the one that its digest says',
+    hint: 'Send the SHA-256 of exactly the bytes that are sent.',
+  },
+  'attestation.log_unknown': {
+    status: 409,
+    title: 'The verifier does not have this event log',
+    hint: 'Ask for a new challenge and send the log with the evidence.',
+  },
+  'attestation.not_found': {
+    status: 404,
+    title: 'There is no such attestation',
+    hint: 'Old ones are forgotten; see what there is with touchstone get attestations.',
+  },
+  'attestation.renewal': {
+    status: 403,
+    title: 'Certificates are renewed only for nodes whose evidence is good',
+    hint: 'The checks name what was measured and what was expected.',
+  },
+  // policies and references
+  'resource.not_found': {
+    status: 404,
+    title: 'There is no such policy or reference set',
+    hint: 'See what there is with touchstone get policies and touchstone get references.',
+  },
+  'resource.raced': {
+    status: 409,
+    title: 'Somebody else changed the resource at the same time',
+    hint: 'Look at what is there now, and apply again if it is still wanted.',
+  },
+  'policy.none': {
+    status: 503,
+    title: 'The verifier has no policy for this',
+    hint: 'Name a file or folder under policies in its configuration, or apply one with touchstone apply -f.',
+  },
+  'policy.ambiguous': {
+    status: 409,
+    title: 'More than one policy serves the same purpose',
+    hint: 'Give each its own spec.purpose, or name the one to use under policies in the configuration.',
+  },
+  // configuration of the verifier
+  'config.invalid': {
+    status: 400,
+    title: 'The configuration cannot be used',
+    hint: 'Every fault is listed with its key; docs/configuration.md describes the keys.',
+  },
+  'ca.exists': {
+    status: 409,
+    title: 'There is a certificate authority in this directory already',
+    hint: 'Making another would make every certificate issued so far worthless. Move the directory away if that is meant.',
+  },
+  'ca.missing': {
+    status: 500,
+    title: 'The certificate authority is not complete',
+    hint: 'Make one with touchstone ca init, or restore its files.',
+  },
+  'ca.file_mode': {
+    status: 500,
+    title: 'A key or passphrase can be read by others',
+    hint: 'Set the mode of the file that the message names to 0600.',
+  },
+  'token.name': {
+    status: 409,
+    title: 'A token of this name was made before',
+    hint: 'Take another name; the audit trail tells tokens apart by it.',
+  },
+  'token.not_found': {
+    status: 404,
+    title: 'There is no such token that could be revoked',
+    hint: 'See what there is with touchstone token list.',
+  },
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof rows
