@@ -47,7 +47,7 @@ module.exports = {
       from: { path: `^src/(?:${pure.join('|')})/` },
       to: {
         path: 'node_modules/',
-        pathNot: 'node_modules/(?:zod|yaml|jose|cbor-x|reflect-metadata|@peculiar/x509)/',
+        pathNot: 'node_modules/(?:zod|yaml|jose|cbor-x)/',
       },
     },
     {

@@ -343,6 +343,21 @@ const rows = {
     title: 'The log does not have ExitBootServices',
     hint: 'Some firmware leaves it out; then the log does not prove that its last image was the one that booted.',
   },
+  'eventlog.ima_template': {
+    status: 422,
+    title: 'An entry of the IMA log is not what its template says',
+    hint: 'The name of the template is not measured and may have been changed, or the kernel is newer than this program.',
+  },
+  'eventlog.ima_digest': {
+    status: 422,
+    title: 'The digest that the IMA log records is not that of the entry',
+    hint: 'The log was edited; in banks other than SHA-1 the digest is computed and this one is not used.',
+  },
+  'eventlog.ima_violation': {
+    status: 422,
+    title: 'IMA recorded a violation',
+    hint: 'A file was written while it was measured, so its content is not proven; look at the entry.',
+  },
   // swtpm: the stand-in hardware
   'standin.tool': {
     status: 500,
@@ -866,11 +881,6 @@ const rows = {
     title: 'The log is of RTMRs, not of PCRs',
     hint: 'A log of a confidential guest (CCEL) belongs with that guest’s own evidence, not with a TPM quote.',
   },
-  'ima.replay': {
-    status: 403,
-    title: 'The quoted PCR 10 is at no entry of the IMA log',
-    hint: 'The log was edited or cut at its beginning, or is of another boot.',
-  },
   'ima.missing': {
     status: 403,
     title: 'Policy requires an IMA log and none came',
@@ -880,6 +890,16 @@ const rows = {
     status: 403,
     title: 'The quote covers no entry of the IMA log',
     hint: 'The kernel does not extend the TPM: boot with ima_policy=tcb or a policy of your own, and a TPM driver built in.',
+  },
+  'ima.structure': {
+    status: 403,
+    title: 'The IMA log breaks the rules of its format',
+    hint: 'No kernel writes such an entry: the log was edited where the quote does not reach.',
+  },
+  'ima.boot_aggregate': {
+    status: 200,
+    title: 'The IMA log began on other firmware measurements than the quoted ones',
+    hint: 'Something was measured into PCR 0 to 9 after the kernel started, or the kernel was started by kexec.',
   },
   // attest: rules of a policy
   'policy.unauthenticated': {
@@ -1024,6 +1044,11 @@ const rows = {
     title: 'Another TPM holds this model and serial',
     hint: 'If the board was replaced, an operator approves the new node with replaces; otherwise this is an impostor.',
   },
+  'onboarding.identity_changed': {
+    status: 409,
+    title: 'This TPM is enrolled under another model or serial',
+    hint: 'A box does not change its name; correct model and serial in the configuration of the node.',
+  },
   'onboarding.re_enrolment': {
     status: 403,
     title: 'This TPM is enrolled with other keys, and policy does not let them be replaced',
@@ -1074,6 +1099,11 @@ const rows = {
     status: 409,
     title: 'The evidence is not newer than what was accepted before',
     hint: 'A nonce serves once. Ask for a new challenge and quote again.',
+  },
+  'attestation.log_unreadable': {
+    status: 400,
+    title: 'A log that came with a genuine quote cannot be read',
+    hint: 'The check names the fault; a log that was cut or edited looks like this, and so does an unknown format.',
   },
   'attestation.log_digest': {
     status: 400,
