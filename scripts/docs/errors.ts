@@ -25,7 +25,10 @@ for (const [code, row] of Object.entries(ERRORS)) {
 
 const body = [...sections]
   .sort(([a], [b]) => (a < b ? -1 : 1))
-  .map(([room, rows]) => `## ${room}\n\n| code | HTTP | what happened | what to do |\n|---|---|---|---|\n${rows.join('\n')}\n`)
+  .map(
+    ([room, rows]) =>
+      `## ${room}\n\n| code | HTTP | what happened | what to do |\n|---|---|---|---|\n${rows.join('\n')}\n`,
+  )
   .join('\n')
 
 writeFileSync(join(import.meta.dirname, '..', '..', 'docs', 'errors.md'), `${INTRODUCTION}\n${body}`)

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { bytesSchema, hexSchema } from './bytes.ts'
 import { LIMITS } from './limits.ts'
+import { registerValues } from './register-values.ts'
 
 const structure = bytesSchema(LIMITS.structure)
 
@@ -41,6 +42,7 @@ export const evidence = z.strictObject({
   eventLog: bytesSchema(LIMITS.eventLog).optional(),
   eventLogDigest: hexSchema(),
   imaLog: bytesSchema(LIMITS.imaLog).optional(),
+  untrustedPcrs: registerValues.optional(),
   request: evidenceRequest.default({}),
 })
 

@@ -1,12 +1,18 @@
 import { z } from 'zod'
 import { fromBase64Url, fromHex } from '../core/index.ts'
 
+/** Which schemas are bytes, for the document that describes them; see `wireJsonSchema`. */
+export const byteSizes = z.registry<{ min: number; max: number }>()
+
 /**
  * Bytes in a body: a byte string in CBOR, base64url without padding in JSON. One schema reads both, so that one route
  * serves both media types. `max` is the limit in bytes after decoding.
  */
 export function bytesSchema(max: number, min = 1) {
-  return z.union([z.instanceof(Uint8Array), z.string().max(Math.ceil((max * 4) / 3))]).transform((value, context) => {
+  const spelling = z
+    .union([z.instanceof(Uint8Array), z.string().max(Math.ceil((max * 4) / 3))])
+    .register(byteSizes, { min, max })
+  return spelling.transform((value, context) => {
     const bytes =
       typeof value === 'string' ? fromBase64Url(value) : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
     if (bytes === undefined) {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { bytesSchema } from './bytes.ts'
 import { LIMITS } from './limits.ts'
+import { registerValues } from './register-values.ts'
 
 const structure = bytesSchema(LIMITS.structure)
 const certificate = bytesSchema(LIMITS.certificate)
@@ -56,6 +57,7 @@ export const onboardingFinish = z.strictObject({
   quoteSignature: structure,
   eventLog: bytesSchema(LIMITS.eventLog),
   imaLog: bytesSchema(LIMITS.imaLog).optional(),
+  untrustedPcrs: registerValues.optional(),
 })
 
 export const onboardingResult = z.strictObject({

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Everything that the demo starts, so that all of it ends: last started, first ended. */
+/** Everything that a demo or a trial starts, so that all of it ends: last started, first ended. */
 export interface Stage {
   readonly directory: string
   /** Runs at the end, in reverse order. */
@@ -12,7 +12,7 @@ export interface Stage {
   /** Starts `touchstone ARGS` in the background; its output goes to `<name>.log` in the directory. */
   start(name: string, args: readonly string[], env?: NodeJS.ProcessEnv): RunningCommand
   end(): Promise<void>
-  /** Removes the directory; not called when the demo keeps everything. */
+  /** Removes the directory; not called when everything is to be kept. */
   discard(): Promise<void>
 }
 
@@ -23,13 +23,15 @@ export interface RunningCommand {
   readonly ended: Promise<number>
   /** Asks it to finish what it began, and waits. */
   stop(): Promise<void>
+  /** SIGKILL, and waits: a power cut, an out-of-memory killer. */
+  kill(): Promise<void>
 }
 
 export const root = join(import.meta.dirname, '..', '..')
 const touchstone = join(root, 'bin', 'touchstone')
 
 export async function openStage(): Promise<Stage> {
-  const directory = await mkdtemp(join(tmpdir(), 'touchstone-demo-'))
+  const directory = await mkdtemp(join(tmpdir(), 'touchstone-'))
   const endings: (() => Promise<void>)[] = []
   return {
     directory,
@@ -61,14 +63,16 @@ function startCommand(log: string, args: readonly string[], env?: NodeJS.Process
       resolve(code ?? 70)
     })
   })
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal)
+    await ended
+  }
   return {
     pid: child.pid ?? 0,
     log,
     ended,
-    async stop() {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
-      await ended
-    },
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
   }
 }
 

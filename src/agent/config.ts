@@ -1,0 +1,175 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { isMap, parseDocument, visit } from 'yaml'
+import { z } from 'zod'
+import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
+import { parsePem, type Certificate } from '../ca/path/index.ts'
+import { isEkKind, parseTcti } from '../device/index.ts'
+import { onboardingBegin } from '../wire/index.ts'
+
+/** Where Linux shows what was measured, and what the machine says of itself. */
+const DEFAULTS = {
+  stateDir: '/var/lib/touchstone-node',
+  tcti: 'device:/dev/tpmrm0',
+  eventLog: '/sys/kernel/security/tpm0/binary_bios_measurements',
+  model: '/sys/class/dmi/id/product_name',
+  serial: '/sys/class/dmi/id/product_serial',
+} as const
+
+const MAX_FILE = 1 << 20
+
+/** sun_path holds 108 bytes with its NUL; the status socket lies in the state directory. */
+const LONGEST_STATE_DIR = 96
+
+const path = z.string().min(1, 'expected a path')
+const seconds = z
+  .string()
+  .regex(/^[1-9]\d{0,6}$/, 'expected a whole number of seconds')
+  .transform(Number)
+
+/** Every scalar arrives as the text that was written: `serial: 0012` is four digits. */
+const schema = z.strictObject({
+  /** Base URL of the verifier, https only. */
+  verifier: z
+    .url({ protocol: /^https$/, error: 'expected an https URL' })
+    .refine((text) => ['search', 'hash', 'username', 'password'].every((part) => !partOf(text, part)), {
+      error: 'expected a URL without query, fragment and credentials',
+    }),
+  /** PEM file of the root, or roots while one is rolled over to the next. Nothing else is ever trusted. */
+  trustAnchor: path,
+  stateDir: path.default(DEFAULTS.stateDir),
+  tcti: z.string().default(DEFAULTS.tcti).refine(isTcti, { error: 'expected a TPM address: device:… or swtpm:…' }),
+  eventLog: path.default(DEFAULTS.eventLog),
+  /** IMA's binary_runtime_measurements; a node without IMA leaves it out. */
+  imaLog: path.optional(),
+  /** What the node claims to be; by default what its firmware says (DMI). */
+  model: onboardingBegin.shape.model.optional(),
+  serial: onboardingBegin.shape.serial.optional(),
+  /** The longest time between two attestations, in seconds; the verifier may ask for more frequent ones. */
+  interval: seconds.optional(),
+  /** TCG EK template to use, for example L-1; by default the best one that has a certificate. */
+  ek: z
+    .string()
+    .refine(isEkKind, { error: 'expected an EK template: L-1, L-2, H-1, H-2, H-3, H-4, H-6, H-7' })
+    .optional(),
+})
+
+const mapping = z.record(z.string(), z.unknown())
+
+type Raw = z.output<typeof schema>
+
+export interface AgentConfig extends Readonly<Omit<Raw, 'trustAnchor' | 'model' | 'serial'>> {
+  readonly anchors: readonly Certificate[]
+  readonly model: string
+  readonly serial: string
+}
+
+/**
+ * Reads the YAML at `file`; relative paths are relative to its directory. Throws one `agent.config` that lists every
+ * fault. The result is frozen: it is read once and passed on.
+ */
+export async function readAgentConfig(file: string): Promise<AgentConfig> {
+  const document = await readMapping(file)
+  const base = dirname(resolve(file))
+  const faults: string[] = []
+  const collect = async <T>(key: string, work: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work()
+    } catch (error) {
+      faults.push(`${key}: ${error instanceof Error ? error.message : String(error)}`)
+      return undefined
+    }
+  }
+  const parsed = schema.safeParse(document)
+  faults.push(...(parsed.error?.issues.map(describeIssue) ?? []))
+  // What the schema refused is not looked at again; everything else is, so that one run names every fault.
+  const pem = path.safeParse(document['trustAnchor']).data
+  const anchors =
+    pem === undefined
+      ? undefined
+      : await collect('trustAnchor', async () => parsePem(await readText(resolve(base, pem))))
+  const claim = (key: 'model' | 'serial') =>
+    document[key] === undefined ? collect(key, () => readClaim(key)) : Promise.resolve(parsed.data?.[key])
+  const [model, serial] = [await claim('model'), await claim('serial')]
+  const stateDir = resolve(base, path.safeParse(document['stateDir']).data ?? DEFAULTS.stateDir)
+  if (Buffer.byteLength(stateDir) > LONGEST_STATE_DIR) {
+    faults.push(`stateDir: longer than ${LONGEST_STATE_DIR} bytes, so its socket could not be opened`)
+  }
+  if (faults.length > 0 || !parsed.success || anchors === undefined || model === undefined || serial === undefined) {
+    throw refused(file, faults)
+  }
+  const { verifier, tcti, eventLog, imaLog, interval, ek } = parsed.data
+  return Object.freeze({
+    verifier: verifier.replace(/\/+$/, ''),
+    anchors,
+    stateDir,
+    tcti,
+    eventLog: resolve(base, eventLog),
+    ...(imaLog === undefined ? {} : { imaLog: resolve(base, imaLog) }),
+    model,
+    serial,
+    ...(interval === undefined ? {} : { interval }),
+    ...(ek === undefined ? {} : { ek }),
+  })
+}
+
+/** The status socket of the agent that owns `stateDir`. */
+export function socketPath(stateDir: string): string {
+  return join(stateDir, 'agent.sock')
+}
+
+/** One mapping whose scalars are the text that was written. Aliases, tags and merge keys are mistakes at best. */
+async function readMapping(file: string): Promise<Readonly<Record<string, unknown>>> {
+  const document = parseDocument(await readText(file), { schema: 'failsafe', merge: false, uniqueKeys: true })
+  const faults = [...document.errors, ...document.warnings].map(({ message }) => message.replaceAll(/\s+/g, ' '))
+  visit(document, {
+    Alias: () => void faults.push('aliases are not allowed'),
+    Value: (_, { tag }) => (tag === undefined ? undefined : void faults.push(`the tag ${tag} is not allowed`)),
+  })
+  if (faults.length === 0 && !isMap(document.contents)) faults.push('expected a mapping of keys to values')
+  if (faults.length > 0) throw refused(file, faults)
+  return mapping.parse(document.toJS())
+}
+
+async function readText(file: string): Promise<string> {
+  let bytes: Buffer
+  try {
+    bytes = await readFile(file)
+  } catch (cause) {
+    throw new TouchstoneError('agent.config', `cannot read ${file}`, { cause })
+  }
+  if (bytes.byteLength > MAX_FILE) throw new TouchstoneError('agent.config', `${file} is larger than 1 MiB`)
+  return bytes.toString('utf8')
+}
+
+async function readClaim(name: 'model' | 'serial'): Promise<string> {
+  const text = (await readText(DEFAULTS[name])).trim()
+  const claim = onboardingBegin.shape[name].safeParse(text)
+  if (claim.success) return claim.data
+  throw new TouchstoneError('agent.config', `not configured, and ${DEFAULTS[name]} holds nothing that could be used`)
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  const where = issue.path.length === 0 ? 'the document' : issue.path.map(String).join('.')
+  return `${where}: ${issue.message}`
+}
+
+function refused(file: string, faults: readonly string[]): TouchstoneError {
+  return new TouchstoneError('agent.config', `${file}: ${faults.join('; ')}`, { details: { faults: faults.length } })
+}
+
+function isTcti(text: string): boolean {
+  try {
+    parseTcti(text)
+    return true
+  } catch (error) {
+    if (isTouchstoneError(error)) return false
+    throw error
+  }
+}
+
+function partOf(text: string, part: string): string {
+  const url = URL.parse(text)
+  if (url === null) return ''
+  return { search: url.search, hash: url.hash, username: url.username, password: url.password }[part] ?? ''
+}

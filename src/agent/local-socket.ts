@@ -1,0 +1,123 @@
+import { chmod, rm } from 'node:fs/promises'
+import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http'
+import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
+import { evidenceRequest, type EvidenceRequest } from '../wire/index.ts'
+import { socketPath } from './config.ts'
+import type { AgentStatus } from './status.ts'
+
+/** What the agent answers on its local socket. */
+export interface LocalService {
+  status(): AgentStatus
+  /** One attestation, now, for somebody who relies on its result. */
+  attest(asked: EvidenceRequest): Promise<unknown>
+}
+
+const MAX_BODY = 4096
+const MAX_ANSWER = 1 << 20
+
+/** Renewal is the agent's own business. */
+const attestRequest = evidenceRequest.omit({ renewal: true })
+
+/**
+ * Serves `GET /status`, `GET /readyz` (200 or 503) and `POST /attest` on `<stateDir>/agent.sock`, mode 0600. Whoever may
+ * open the socket may see the node's results, and nothing more secret. The caller holds the lock of the directory, so a
+ * socket that lies there is a dead agent's.
+ */
+export async function serveLocally(stateDir: string, service: LocalService): Promise<{ close(): Promise<void> }> {
+  const path = socketPath(stateDir)
+  await rm(path, { force: true })
+  const server = createServer((incoming, outgoing) => {
+    answer(service, incoming).then(
+      ({ status, body }) => reply(outgoing, status, body),
+      (error: unknown) => reply(outgoing, ...failure(error)),
+    )
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, resolve)
+  })
+  await chmod(path, 0o600)
+  return {
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
+async function answer(
+  service: LocalService,
+  incoming: IncomingMessage,
+): Promise<{ readonly status: number; readonly body: unknown }> {
+  switch (`${incoming.method ?? ''} ${incoming.url ?? ''}`) {
+    case 'GET /status':
+      return { status: 200, body: service.status() }
+    case 'GET /readyz': {
+      const { ready, state } = service.status()
+      return { status: ready ? 200 : 503, body: { ready, state } }
+    }
+    case 'POST /attest': {
+      const parsed = attestRequest.safeParse(parseJson(await readBounded(incoming, MAX_BODY)))
+      if (!parsed.success) throw new TouchstoneError('usage.arguments', parsed.error.issues[0]?.message)
+      return { status: 200, body: await service.attest(parsed.data) }
+    }
+    default:
+      return { status: 404, body: {} }
+  }
+}
+
+function failure(error: unknown): [number, unknown] {
+  if (!isTouchstoneError(error)) return [500, {}]
+  return [error.status, { code: error.code, message: error.message, hint: error.hint }]
+}
+
+function reply(outgoing: ServerResponse, status: number, body: unknown): void {
+  outgoing.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+}
+
+/** The status and body of a local agent's answer; `undefined` where no agent listens. */
+export async function askLocally(
+  stateDir: string,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: unknown,
+): Promise<{ readonly status: number; readonly body: unknown } | undefined> {
+  try {
+    return await new Promise((resolve, reject) => {
+      const outgoing = request({ socketPath: socketPath(stateDir), method, path })
+      outgoing.once('error', reject)
+      outgoing.once('response', (incoming) => {
+        readBounded(incoming, MAX_ANSWER).then(
+          (text) => resolve({ status: incoming.statusCode ?? 0, body: parseJson(text) }),
+          reject,
+        )
+      })
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body))
+    })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined
+    throw error
+  }
+}
+
+async function readBounded(incoming: IncomingMessage, max: number): Promise<string> {
+  const parts: Buffer[] = []
+  let size = 0
+  for await (const part of incoming) {
+    if (!Buffer.isBuffer(part)) continue
+    size += part.byteLength
+    if (size > max) throw new TouchstoneError('decode.too_large', `more than ${max} bytes on the local socket`)
+    parts.push(part)
+  }
+  return Buffer.concat(parts).toString('utf8')
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return text === '' ? {} : JSON.parse(text)
+  } catch (cause) {
+    throw new TouchstoneError('decode.value', 'not JSON on the local socket', { cause })
+  }
+}

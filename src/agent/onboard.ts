@@ -1,0 +1,128 @@
+import { toHex, TouchstoneError } from '../core/index.ts'
+import { activateCredential, certifyCreation, signDigest, type SignedAttest, type TpmTools } from '../device/index.ts'
+import {
+  onboardingBinding,
+  onboardingChallenge,
+  onboardingProof,
+  onboardingResult,
+  type OnboardingChallenge,
+} from '../wire/index.ts'
+import { makeCertificationRequest } from './certification-request.ts'
+import type { AgentConfig } from './config.ts'
+import type { OnEvent } from './events.ts'
+import type { Identity } from './identity.ts'
+import { readEventLog, readImaLog } from './measurement-logs.ts'
+import { quoteAsAsked, type AnsweredQuote } from './quoting.ts'
+import type { StoredEnrolment } from './state.ts'
+import type { VerifierClient } from './verifier-client.ts'
+
+export interface OnboardingInput {
+  readonly tools: TpmTools
+  readonly identity: Identity
+  readonly config: AgentConfig
+  readonly client: VerifierClient
+  readonly onEvent: OnEvent
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Onboarding in two round trips. Nothing of it needs to be remembered: with the same EK, AK and device key it can be
+ * begun again at any time, and the verifier answers a node that it has admitted already with the same NodeId.
+ */
+export async function onboard(input: OnboardingInput): Promise<StoredEnrolment> {
+  const { tools, identity, config, client, onEvent, signal } = input
+  const { endorsement, ak, device, akName } = identity
+  onEvent({ type: 'onboarding', step: 'begin' })
+  const session = await client.post(
+    '/v1/onboarding/begin',
+    {
+      ekPublic: endorsement.ek.publicArea,
+      ekCertificate: endorsement.certificate,
+      ekChain: endorsement.chain,
+      akPublic: ak.publicArea,
+      model: config.model,
+      serial: config.serial,
+    },
+    onboardingChallenge,
+    signal,
+  )
+  const secret = await activateCredential(tools, endorsement.ek, ak, session)
+  onEvent({ type: 'onboarding', step: 'activated' })
+  const request = await makeCertificationRequest(device.publicArea, config.serial, (digest) =>
+    signDigest(tools, device, digest),
+  )
+  const proven = await prove(input, session, request)
+  onEvent({ type: 'onboarding', step: 'finish' })
+  const { nodeId, deviceCertificate, akCertificate, chain, interval } = await client.post(
+    '/v1/onboarding/finish',
+    {
+      session: session.session,
+      proof: onboardingProof(secret, proven.binding),
+      request,
+      devicePublic: device.publicArea,
+      certification: proven.certification.attest,
+      certificationSignature: proven.certification.signature,
+      quote: proven.quote.attest,
+      quoteSignature: proven.quote.signature,
+      eventLog: proven.eventLog,
+      imaLog: proven.imaLog,
+      untrustedPcrs: proven.quote.untrustedPcrs,
+    },
+    onboardingResult,
+    signal,
+  )
+  return {
+    version: 1,
+    verifier: config.verifier,
+    nodeId,
+    akName: toHex(akName),
+    deviceCertificate,
+    akCertificate,
+    chain,
+    interval,
+  }
+}
+
+interface Proven {
+  readonly binding: Buffer
+  readonly certification: SignedAttest
+  readonly quote: AnsweredQuote
+  readonly eventLog: Buffer
+  readonly imaLog: Buffer | undefined
+}
+
+/** IMA measures whatever runs, the tools of the agent included: a list of a busy node settles after a few rounds. */
+const IMA_ATTEMPTS = 8
+
+/**
+ * Certification and quote over one binding. The binding covers the logs, so they are read first; when IMA's list grew
+ * until the quote was made, the quote is ahead of the list that it is bound to, and everything is done again.
+ */
+async function prove(
+  { tools, identity, config, onEvent }: OnboardingInput,
+  session: OnboardingChallenge,
+  request: Buffer,
+): Promise<Proven> {
+  const { ak, akName, device, deviceName, deviceCreation, endorsement } = identity
+  const eventLog = await readEventLog(config.eventLog)
+  for (let attempt = 0; attempt < IMA_ATTEMPTS; attempt++) {
+    const imaLog = await readImaLog(config.imaLog)
+    const binding = onboardingBinding({
+      session: session.session,
+      ekSpki: endorsement.ekSpki,
+      akName,
+      deviceKeyName: deviceName,
+      request,
+      eventLog,
+      imaLog: imaLog ?? Buffer.alloc(0),
+      model: config.model,
+      serial: config.serial,
+    })
+    const certification = await certifyCreation(tools, ak, device, deviceCreation, binding)
+    onEvent({ type: 'onboarding', step: 'certified' })
+    const quote = await quoteAsAsked(tools, identity, session.pcrs, binding)
+    const now = await readImaLog(config.imaLog)
+    if ((now?.byteLength ?? 0) === (imaLog?.byteLength ?? 0)) return { binding, certification, quote, eventLog, imaLog }
+  }
+  throw new TouchstoneError('agent.log', "IMA's list grew during each of several quotes")
+}

@@ -1,0 +1,114 @@
+import { decode } from '../codec/index.ts'
+import type { Check, Verdict } from '../core/index.ts'
+import { parseEventLog, parseImaLog } from '../eventlog/index.ts'
+import type { BootFacts } from '../eventlog/index.ts'
+import { TPM2B_PUBLIC } from '../tpm/index.ts'
+import type { PcrSelection } from '../tpm/index.ts'
+import { checkAttestationKey, readAttestationKey } from './attestation-key.ts'
+import type { AttestationKeyInput, Enrolment } from './attestation-key.ts'
+import { checkMeasurements } from './measurements.ts'
+import type { ImaCoverage } from './ima.ts'
+import type { Policy, ReferenceSet } from './policy.ts'
+import { checkQuote } from './quote-checks.ts'
+import type { PriorState } from './quote-checks.ts'
+import { readQuote, readSignature } from './quote.ts'
+import type { ClaimedPcrs } from './registers.ts'
+import { checkEvaluated, checkRules } from './rules.ts'
+import { statusOf, vectorOf } from './vector.ts'
+
+/** Evidence exactly as it was received, and everything that it is judged by. Nothing else enters the judgement. */
+export interface AppraisalInput {
+  readonly policy: Policy
+  /** Reference sets beside those that came with the policy. */
+  readonly references?: readonly ReferenceSet[]
+  readonly ak: AttestationKeyInput
+  /** Whether `ak` is the one that the verifier knows of this node. */
+  readonly enrolment: Enrolment
+  /** TPM2B_PUBLIC of the EK: then the quote must name the AK as its child. */
+  readonly ek?: Uint8Array
+  /** TPMS_ATTEST and TPMT_SIGNATURE. */
+  readonly quote: Uint8Array
+  readonly signature: Uint8Array
+  /** The exact qualifying data that the quote must carry. */
+  readonly nonce: Uint8Array
+  /** What was asked for; `spec.pcrs` of the policy unless given. The first bank is judged. */
+  readonly selection?: PcrSelection
+  readonly eventLog: Uint8Array
+  readonly imaLog?: Uint8Array
+  /** Untrusted: a hint to localise a mismatch. */
+  readonly pcrs?: ClaimedPcrs
+  /** What the last accepted quote of this AK said. */
+  readonly prior?: PriorState
+}
+
+/** A verdict, and what a verifier keeps of the evidence. */
+export interface Appraisal extends Verdict {
+  /** What the TPM said of itself: the next quote's `prior`. Present when the quote itself is genuine and fresh. */
+  readonly attested?: PriorState
+  /** Present when, beside that, the logs replay to what was signed: they may be stored, and their facts believed. */
+  readonly facts?: BootFacts
+  readonly ima?: ImaCoverage
+}
+
+/**
+ * The judgement, whole: evidence and policy in, verdict out; no clock, no randomness, no IO. A check that was asked for
+ * is in the verdict with its outcome, whatever else failed. Throws `decode.*`, `eventlog.*` and `ak.pem` for files that
+ * are not what they are said to be (empty, cut short, too long); everything that decodes and is wrong is a failed check.
+ *
+ * Logs are read only behind a genuine signature, and facts only behind logs that replay to what was signed.
+ */
+export function appraise(input: AppraisalInput): Appraisal {
+  const { policy, references = [], selection = policy.pcrs } = input
+
+  // 1. The quote and its key: every point of both, each on its own.
+  const key = readAttestationKey(input.ak)
+  const ek = input.ek && decode('TPM2B_PUBLIC', TPM2B_PUBLIC, input.ek)
+  const quote = readQuote(input.quote)
+  const signature = readSignature(input.signature, key)
+  const { nonce, prior } = input
+  const statement = [
+    ...checkQuote(quote, signature, key, { nonce, selection, prior }),
+    ...checkAttestationKey(key, input.enrolment, ek, quote.attest?.qualifiedSigner),
+  ]
+  const signed = passed(statement, GENUINE) ? quote.quote : undefined
+  const fresh = passed(statement, FRESH) ? signed : undefined
+
+  // 2. The logs: do they replay to exactly what was signed, and are they whole?
+  const { imaLog, pcrs } = input
+  const measurements = checkMeasurements({
+    policy,
+    asked: selection,
+    signed: signed?.attested,
+    hash: signature.hash,
+    eventLog: () => parseEventLog(input.eventLog),
+    imaLog: imaLog && (() => parseImaLog(imaLog)),
+    claimed: pcrs,
+  })
+
+  // 3. The policy: its rules over the facts of a boot that the evidence proved, and over nothing else.
+  const boot = fresh && measurements.boot
+  const rules = checkRules({ policy, references, boot, quoted: measurements.quoted })
+
+  // 4. The verdict: what passed affirms, then the worst of what did not.
+  const checks: Check[] = [...statement, ...measurements.checks, ...rules, checkEvaluated(policy, rules)]
+  const vector = vectorOf(checks, policy)
+  return {
+    status: statusOf(vector, checks),
+    vector,
+    checks,
+    ...(fresh === undefined ? {} : { attested: { ...fresh.clockInfo, firmwareVersion: fresh.firmwareVersion } }),
+    ...(boot === undefined ? {} : { facts: boot.facts }),
+    ...(boot === undefined || measurements.ima === undefined ? {} : { ima: measurements.ima }),
+  }
+}
+
+/** Made by the key that is given, by a TPM, as a quote. */
+const GENUINE = ['quote.magic', 'quote.type', 'quote.scheme', 'quote.signature']
+
+/** And by a key that only ever signs what its TPM made, now, over what was asked. */
+const FRESH = [...GENUINE, 'quote.nonce', 'quote.selection', 'ak.attributes', 'ak.qualified-name']
+
+/** A warning does not stop the judgement: a PEM shows no attributes. */
+function passed(checks: readonly Check[], names: readonly string[]): boolean {
+  return checks.every(({ check, outcome }) => !names.includes(check) || outcome === 'pass' || outcome === 'warn')
+}

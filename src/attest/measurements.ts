@@ -1,0 +1,250 @@
+import { equalBytes, toHex } from '../core/index.ts'
+import type { Check, JsonValue } from '../core/index.ts'
+import { annotate, bootFacts, eventRef, eventTypeName, structuralFindings } from '../eventlog/index.ts'
+import type { EventLog, Finding, ImaLog, ReplayBank } from '../eventlog/index.ts'
+import type { HashName, PcrSelection, TpmsAttest } from '../tpm/index.ts'
+import { blockedIma, checkIma, IMA_PCR, imaValues } from './ima.ts'
+import type { ImaCoverage } from './ima.ts'
+import { fail, indeterminate, pass, warn } from './outcome.ts'
+import type { Policy } from './policy.ts'
+import {
+  disagreementsAsPcrs,
+  isReplayBank,
+  localise,
+  replaySelection,
+  selectionDigest,
+  selectionDigestWith,
+} from './registers.ts'
+import type { ClaimedPcrs, ReplayedSelection } from './registers.ts'
+import type { AuthenticatedBoot } from './rule-table.ts'
+
+export interface MeasurementInput {
+  readonly policy: Policy
+  /** What was asked for; its first bank is judged. */
+  readonly asked: PcrSelection
+  /** What was signed. `undefined`: no genuine signature over a readable quote, so that no log is worth reading. */
+  readonly signed: Extract<TpmsAttest, { type: 'quote' }>['attested'] | undefined
+  /** Hash of the signature's scheme, which is that of the signed digest too. */
+  readonly hash: HashName | undefined
+  /** Read when they are needed and not before. Throw what `parseEventLog` and `parseImaLog` throw. */
+  readonly eventLog: () => EventLog
+  readonly imaLog: (() => ImaLog) | undefined
+  readonly claimed: ClaimedPcrs | undefined
+}
+
+export interface Measurements {
+  readonly checks: readonly Check[]
+  /** Registers of the judged bank that the quote covers. */
+  readonly quoted: readonly number[]
+  /** What the logs say, once they replay to exactly what was signed; else `undefined`. */
+  readonly boot: AuthenticatedBoot | undefined
+  readonly ima: ImaCoverage | undefined
+}
+
+/** Everything that compares logs with the signed digest. Nothing in a log is a fact before that agrees. */
+export function checkMeasurements(input: MeasurementInput): Measurements {
+  const { signed, hash, asked, policy } = input
+  const [judged] = asked
+  if (signed === undefined || hash === undefined || judged === undefined) {
+    return { checks: blockedChecks(input), quoted: [], boot: undefined, ima: undefined }
+  }
+  const quoted = signed.pcrSelect.find((bank) => bank.hash === judged.hash)?.pcrs ?? []
+  const log = input.eventLog()
+  const replay = replaySelection(signed.pcrSelect, log)
+  const imaLog = input.imaLog?.()
+  const comparison = compare(replay, judged.hash, hash, signed.pcrDigest, imaLog, input.claimed)
+  const visible = visibleLog(log, quoted)
+  const bank = isReplayBank(judged.hash) && log.banks.includes(judged.hash) ? judged.hash : undefined
+  const boot = comparison.agrees && bank !== undefined ? authenticate(visible, bank, replay, comparison) : undefined
+  return {
+    checks: [
+      comparison.check,
+      checkStrength(judged.hash),
+      ...checkBanks(input, replay, boot),
+      checkStructure(policy, visible, bank),
+      checkZero(policy, quoted, boot),
+      ...checkIma({
+        required: policy.log.ima === 'required',
+        log: imaLog,
+        quoted: quoted.includes(IMA_PCR),
+        agrees: comparison.agrees,
+        coverage: comparison.ima,
+        firmware: bank && replay.banks.get(bank),
+      }),
+    ],
+    quoted,
+    boot,
+    ima: comparison.ima,
+  }
+}
+
+/**
+ * The part of a log that a quote over these registers can vouch for: whoever judges facts must not see the rest.
+ * EV_NO_ACTION events stay, because the startup locality is one.
+ */
+function visibleLog(log: EventLog, quoted: readonly number[]): EventLog {
+  const events = log.events.filter(({ pcr, type }) => quoted.includes(pcr) || eventTypeName(type) === 'EV_NO_ACTION')
+  return { ...log, events }
+}
+
+interface Comparison {
+  readonly agrees: boolean
+  readonly check: Check
+  readonly ima: ImaCoverage | undefined
+  /** The IMA value at the covered entry. */
+  readonly imaValue: Uint8Array | undefined
+}
+
+/**
+ * `quote.digest`. The IMA log may run ahead of the quote, so every prefix of it is tried, the longest first; everything
+ * else must be exact.
+ */
+function compare(
+  { registers, banks }: ReplayedSelection,
+  judged: HashName,
+  hash: HashName,
+  signed: Uint8Array,
+  imaLog: ImaLog | undefined,
+  claimed: ClaimedPcrs | undefined,
+): Comparison {
+  const name = 'quote.digest'
+  const values = registers.flatMap(({ replayed }) => (replayed === undefined ? [] : [replayed]))
+  const none = { ima: undefined, imaValue: undefined }
+  if (values.length < registers.length) {
+    const unsupported = registers.find(({ replayed }) => replayed === undefined)?.bank ?? judged
+    return { ...none, agrees: false, check: fail(name, 'bank.unsupported', { actual: unsupported }) }
+  }
+  const at = registers.findIndex(({ bank, pcr }) => bank === judged && pcr === IMA_PCR)
+  const start = values[at]
+  const usesIma = imaLog !== undefined && start !== undefined && isReplayBank(judged)
+  const candidates = usesIma ? imaValues(imaLog, judged, start) : []
+  const digestWith = selectionDigestWith(hash, values, at)
+  for (const prefixes of candidates) {
+    const covered = prefixes.findLastIndex((value) => equalBytes(digestWith(value), signed))
+    if (covered < 0) continue
+    const check = pass(name, { expected: toHex(signed), actual: toHex(signed) })
+    return { agrees: true, check, ima: { covered, entries: prefixes.length - 1 }, imaValue: prefixes[covered] }
+  }
+  const replayed = selectionDigest(hash, values)
+  if (equalBytes(replayed, signed)) {
+    return { ...none, agrees: true, check: pass(name, { expected: toHex(signed), actual: toHex(replayed) }) }
+  }
+  const where = localise(registers, claimed, hash, signed, ({ bank, pcr, replayed: value }, quotedValue) =>
+    bank === judged && pcr === IMA_PCR && candidates.length > 0
+      ? candidates.some((prefixes) => prefixes.some((prefix) => equalBytes(prefix, quotedValue)))
+      : value !== undefined && equalBytes(value, quotedValue),
+  )
+  const missing = [...new Set(registers.map(({ bank }) => bank))].filter((bank) => !banks.has(bank))
+  return { ...none, agrees: false, check: disagreement(signed, replayed, where, missing) }
+}
+
+function disagreement(
+  signed: Uint8Array,
+  replayed: Uint8Array,
+  where: ReturnType<typeof localise>,
+  missingBanks: readonly string[],
+): Check {
+  const log: Readonly<Record<string, JsonValue>> = missingBanks.length === 0 ? {} : { banksWithoutEvents: missingBanks }
+  if (typeof where === 'string') {
+    const actual = { digest: toHex(replayed), localised: false, reason: where, ...log }
+    return fail('quote.digest', 'quote.digest_not_localised', { expected: { digest: toHex(signed) }, actual })
+  }
+  return fail('quote.digest', 'quote.digest', {
+    expected: { digest: toHex(signed), pcrs: disagreementsAsPcrs(where, 'quoted') },
+    actual: { digest: toHex(replayed), pcrs: disagreementsAsPcrs(where, 'replayed'), ...log },
+  })
+}
+
+function authenticate(
+  log: EventLog,
+  bank: ReplayBank,
+  { registers, banks }: ReplayedSelection,
+  { imaValue, ima }: Comparison,
+): AuthenticatedBoot {
+  const extended = banks.get(bank)?.extended
+  const measured = registers.filter((register) => register.bank === bank && extended?.has(register.pcr) === true)
+  const values = new Map<number, Uint8Array>()
+  for (const { pcr, replayed } of measured) if (replayed !== undefined) values.set(pcr, replayed)
+  if (imaValue !== undefined && ima !== undefined && ima.covered > 0) values.set(IMA_PCR, imaValue)
+  const events = new Map(annotate(log, bank).map((annotated) => [annotated.event.index, annotated]))
+  return { facts: bootFacts(log, bank), registers: values, events }
+}
+
+function checkStrength(judged: HashName): Check {
+  const detail = { actual: judged }
+  return judged === 'sha1' ? warn('bank.strength', 'bank.weak', detail) : pass('bank.strength', detail)
+}
+
+/**
+ * `bank.unmeasured`: an enabled bank that the firmware left alone can be brought to any known-good value by whoever runs
+ * on the machine (CVE-2021-42299). Asked only when other banks were.
+ */
+function checkBanks(
+  input: MeasurementInput,
+  { registers, banks }: ReplayedSelection,
+  boot: AuthenticatedBoot | undefined,
+) {
+  const [judged, ...others] = input.asked
+  const name = 'bank.unmeasured'
+  if (judged === undefined || others.length === 0) return []
+  if (boot === undefined) return [blocked(name, 'the logs do not replay to what was signed')]
+  const enabled = [...new Set(registers.map(({ bank }) => bank))].filter((bank) => bank !== judged.hash)
+  const unmeasured = enabled.filter((bank) => {
+    const extended = banks.get(bank)?.extended
+    return !registers.some((register) => register.bank === bank && extended?.has(register.pcr) === true)
+  })
+  const detail = { expected: { enabled }, actual: { unmeasured } }
+  if (unmeasured.length === 0) return [pass(name, detail)]
+  return [
+    input.policy.log.unmeasuredBanks === 'warn'
+      ? warn(name, 'bank.unmeasured', detail)
+      : fail(name, 'bank.unmeasured', detail),
+  ]
+}
+
+const MAX_FINDINGS = 8
+
+/** `log.structure`: whatever the log says of itself that a whole log does not. */
+function checkStructure(policy: Policy, log: EventLog, bank: ReplayBank | undefined): Check {
+  const name = 'log.structure'
+  if (log.registers !== 'pcr') return fail(name, 'log.registers', { expected: 'pcr', actual: log.registers })
+  if (bank === undefined) return fail(name, 'eventlog.bank_missing', { actual: [...log.banks] })
+  const errors = structuralFindings(log, bank).filter(({ severity }) => severity === 'error')
+  const [first] = errors
+  if (first === undefined) return pass(name)
+  const event = first.event === undefined ? undefined : annotate(log, bank).find((a) => a.event.index === first.event)
+  const actual = errors.slice(0, MAX_FINDINGS).map(describeFinding)
+  const more = errors.length > MAX_FINDINGS ? [`… ${errors.length} in all`] : []
+  const detail = { actual: [...actual, ...more], ...(event === undefined ? {} : { event: eventRef(event) }) }
+  return policy.log.structure === 'tolerant' ? warn(name, 'log.structure', detail) : fail(name, 'log.structure', detail)
+}
+
+function describeFinding({ code, event, message }: Finding): string {
+  return `${code}${event === undefined ? '' : ` at event ${event}`}: ${message}`
+}
+
+const FIRMWARE_PCRS = [0, 1, 2, 3, 4, 5, 6, 7]
+
+/** `pcr.zero`: firmware closes its registers with a separator each, so an empty one was never used for measuring. */
+function checkZero(policy: Policy, quoted: readonly number[], boot: AuthenticatedBoot | undefined): Check {
+  const name = 'pcr.zero'
+  if (boot === undefined) return blocked(name, 'the logs do not replay to what was signed')
+  const expected = quoted.filter((pcr) => FIRMWARE_PCRS.includes(pcr))
+  const empty = expected.filter((pcr) => !boot.registers.has(pcr))
+  const detail = { expected: { measured: expected }, actual: { empty } }
+  if (empty.length === 0) return pass(name, detail)
+  return policy.log.structure === 'tolerant' ? warn(name, 'pcr.zero', detail) : fail(name, 'pcr.zero', detail)
+}
+
+/** The checks that need a signature, where there is none: none of them vanishes. */
+function blockedChecks(input: MeasurementInput): Check[] {
+  const reason = 'no genuine signature over a readable quote'
+  const names = ['quote.digest', 'bank.strength', 'log.structure', 'pcr.zero']
+  if (input.asked.length > 1) names.push('bank.unmeasured')
+  const ima = input.policy.log.ima === 'required' || input.imaLog !== undefined
+  return [...names.map((name) => blocked(name, reason)), ...(ima ? blockedIma('check.blocked', reason) : [])]
+}
+
+function blocked(name: string, reason: string): Check {
+  return indeterminate(name, 'check.blocked', { actual: reason })
+}

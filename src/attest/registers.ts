@@ -1,0 +1,121 @@
+import { equalBytes, fromHex, toHex } from '../core/index.ts'
+import type { JsonValue } from '../core/index.ts'
+import { REPLAY_BANKS, registerValue, replayEventLog } from '../eventlog/index.ts'
+import type { EventLog, ReplayBank, ReplayedLog } from '../eventlog/index.ts'
+import { digest, HASHES } from '../tpm/index.ts'
+import type { HashName, PcrSelection } from '../tpm/index.ts'
+
+/** PCR values as the node read them, by bank and register, in hex: a hint, believed only when it hashes to a signed digest. */
+export type ClaimedPcrs = Readonly<Record<string, Readonly<Record<string, string>>>>
+
+/** One register of a signed selection, and what the logs say that it holds. */
+interface QuotedRegister {
+  readonly bank: HashName
+  readonly pcr: number
+  /** `undefined`: the bank cannot be replayed. */
+  readonly replayed: Buffer | undefined
+}
+
+/** What the logs say of a signed selection. */
+export interface ReplayedSelection {
+  readonly registers: readonly QuotedRegister[]
+  /** By bank: the replay, for banks that the log has. */
+  readonly banks: ReadonlyMap<HashName, ReplayedLog>
+}
+
+export function isReplayBank(bank: HashName): bank is ReplayBank & HashName {
+  return REPLAY_BANKS.some((known) => known === bank)
+}
+
+/**
+ * The values of the quoted registers by the log. A register that no event extended, and a whole bank that the log does
+ * not have, keep their initial value: that is what the TPM must then have signed.
+ */
+export function replaySelection(selection: PcrSelection, log: EventLog): ReplayedSelection {
+  const banks = new Map<HashName, ReplayedLog>()
+  for (const { hash } of selection) {
+    if (isReplayBank(hash) && log.banks.includes(hash)) banks.set(hash, replayEventLog(log, hash))
+  }
+  const locality = [...banks.values()][0]?.startupLocality ?? 0
+  const registers = selection.flatMap(({ hash, pcrs }) =>
+    pcrs.map((pcr) => {
+      const replay = banks.get(hash)
+      const replayed = replay === undefined ? initialValue(hash, pcr, locality) : registerValue(replay, pcr)
+      return { bank: hash, pcr, replayed }
+    }),
+  )
+  return { registers, banks }
+}
+
+/** TPM 2.0 Library Part 1 section 17; PCR 17 to 22 hold ones until a dynamic launch. */
+function initialValue(bank: HashName, pcr: number, locality: number): Buffer | undefined {
+  if (!isReplayBank(bank)) return undefined
+  const value = Buffer.alloc(HASHES[bank].size, pcr >= 17 && pcr <= 22 ? 0xff : 0)
+  if (pcr === 0) value.writeUInt8(locality, value.byteLength - 1)
+  return value
+}
+
+/** The digest that a TPM signs over these values, in the order of the selection (Part 3 section 18.4). */
+export function selectionDigest(hash: HashName, values: readonly Uint8Array[]): Buffer {
+  return digest(hash, ...values)
+}
+
+/** The same for many values of the register at `at`, without gathering the others each time. */
+export function selectionDigestWith(hash: HashName, values: readonly Uint8Array[], at: number) {
+  const all = Buffer.concat(values)
+  const offset = values.slice(0, at).reduce((sum, value) => sum + value.byteLength, 0)
+  return (value: Uint8Array): Buffer => {
+    all.set(value, offset)
+    return digest(hash, all)
+  }
+}
+
+/** A register that does not hold what the logs say. */
+export interface Disagreement {
+  readonly bank: string
+  readonly pcr: number
+  readonly quoted: string
+  readonly replayed: string
+}
+
+/**
+ * The registers at which claimed values and logs disagree, if the claimed values are complete and hash to the signed
+ * digest; else why they are not believed.
+ */
+export function localise(
+  registers: readonly QuotedRegister[],
+  claimed: ClaimedPcrs | undefined,
+  hash: HashName,
+  signed: Uint8Array,
+  agrees: (register: QuotedRegister, quoted: Uint8Array) => boolean,
+): readonly Disagreement[] | string {
+  if (claimed === undefined) return 'no PCR values came along'
+  const values = registers.map(({ bank, pcr }) => claimedValue(claimed, bank, pcr))
+  const complete = values.filter((value) => value !== undefined)
+  if (complete.length < values.length) return 'the PCR values that came along do not cover the quote'
+  if (!equalBytes(selectionDigest(hash, complete), signed)) {
+    return 'the PCR values that came along do not hash to the signed digest'
+  }
+  return registers.flatMap((register, index) => {
+    const quoted = values[index]
+    if (quoted === undefined || agrees(register, quoted)) return []
+    const { bank, pcr, replayed } = register
+    return [{ bank, pcr, quoted: toHex(quoted), replayed: replayed === undefined ? '' : toHex(replayed) }]
+  })
+}
+
+function claimedValue(claimed: ClaimedPcrs, bank: HashName, pcr: number): Buffer | undefined {
+  const values = Object.hasOwn(claimed, bank) ? claimed[bank] : undefined
+  const text = values !== undefined && Object.hasOwn(values, String(pcr)) ? values[String(pcr)] : undefined
+  const value = text === undefined ? undefined : fromHex(text)
+  return value?.byteLength === HASHES[bank].size ? value : undefined
+}
+
+/** `{ sha256: { "8": hex } }` of one side of the disagreements. */
+export function disagreementsAsPcrs(list: readonly Disagreement[], side: 'quoted' | 'replayed'): JsonValue {
+  const banks: Record<string, Record<string, string>> = {}
+  for (const disagreement of list) {
+    banks[disagreement.bank] = { ...banks[disagreement.bank], [disagreement.pcr]: disagreement[side] }
+  }
+  return banks
+}

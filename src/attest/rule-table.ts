@@ -1,0 +1,304 @@
+import type { EventRef, TrustClaim } from '../core/index.ts'
+import { toHex } from '../core/index.ts'
+import { eventRef } from '../eventlog/index.ts'
+import type { AnnotatedEvent, BootFacts } from '../eventlog/index.ts'
+import type { PolicySpec } from './policy-schema.ts'
+import type { Matcher } from './rule-schema.ts'
+
+/** A boot that was authenticated: its facts, and what the registers were shown to hold. */
+export interface AuthenticatedBoot {
+  readonly facts: BootFacts
+  /** Quoted registers of the judged bank that at least one event extended. */
+  readonly registers: ReadonlyMap<number, Uint8Array>
+  /** Events of quoted registers by their index, with their digests in the judged bank. */
+  readonly events: ReadonlyMap<number, AnnotatedEvent>
+}
+
+/** One value of a fact, and the event that shows it. */
+export interface Observed {
+  readonly value: string
+  readonly event?: EventRef | undefined
+}
+
+/** Everything the program knows of one rule. The order is that of the checks: what explains most comes first. */
+export interface RuleRow {
+  /** The fact that it reads, and the field of the policy that holds its matcher. */
+  readonly fact: string
+  /** Registers that the fact is made of. All must be quoted, or somebody else could have written it. */
+  readonly pcrs: readonly number[]
+  /** The claim of the trust vector that a failure falls on. */
+  readonly claim: TrustClaim
+  /** Values are digests in the judged bank. */
+  readonly digests?: true
+  readonly matcher: (spec: PolicySpec) => Matcher | undefined
+  /**
+   * What `policy learn` writes of it: a flag, the one value, the values in any number, the exact list, or nothing. A flag
+   * says which answer is the safe one, if one is.
+   */
+  readonly learn: 'safe-true' | 'safe-false' | 'flag' | 'value' | 'values' | 'list' | 'never'
+  /** `undefined`: not known. An empty list: known to be nothing. */
+  readonly observe: (boot: AuthenticatedBoot) => readonly Observed[] | undefined
+}
+
+type Database = 'pk' | 'kek' | 'db' | 'dbx' | 'dbt' | 'dbr'
+type Flag = 'enabled' | 'setupMode' | 'auditMode' | 'deployedMode'
+
+const LEARNED_FLAGS: Readonly<Record<Flag, RuleRow['learn']>> = {
+  enabled: 'safe-true',
+  setupMode: 'safe-false',
+  auditMode: 'safe-false',
+  deployedMode: 'flag',
+}
+
+/** Variables that a mode is read from, the first that was measured. */
+const VARIABLES: Readonly<Record<Flag, readonly string[]>> = {
+  enabled: ['SecureBoot'],
+  setupMode: ['SetupMode', 'PK'],
+  auditMode: ['AuditMode'],
+  deployedMode: ['DeployedMode'],
+}
+
+/** The claim that each register speaks of: AR4SI has no finer one. Registers that are not here are configuration. */
+const CLAIM_OF_PCR: ReadonlyMap<number, TrustClaim> = new Map([
+  [0, 'hardware'],
+  [2, 'hardware'],
+  [4, 'executables'],
+  [8, 'executables'],
+  [9, 'executables'],
+  [10, 'executables'],
+  [11, 'executables'],
+  [13, 'executables'],
+])
+
+/** Registers of which facts say too little. The others are learned by their facts, or change at run time (10). */
+export const LEARNED_PCRS: readonly number[] = [0, 2, 3, 6, 11, 12, 13, 14, 15]
+
+export const RULES: readonly RuleRow[] = [
+  ...(['enabled', 'setupMode', 'auditMode', 'deployedMode'] as const).map(secureBootFlag),
+  ...(['pk', 'kek', 'db', 'dbx', 'dbt', 'dbr'] as const).map(keyDatabase),
+  {
+    fact: 'secureBoot.authorities',
+    pcrs: [7],
+    claim: 'configuration',
+    digests: true,
+    learn: 'list',
+    matcher: (spec) => spec.secureBoot?.authorities,
+    observe: ({ facts }) => facts.secureBoot.authorities.map(({ digest, event }) => ({ value: digest, event })),
+  },
+  {
+    fact: 'kernel.commandLine',
+    pcrs: [8, 12],
+    claim: 'executables',
+    learn: 'values',
+    matcher: (spec) => spec.kernel?.commandLine,
+    observe: ({ facts }) => facts.kernel.commandLines.map(textValue),
+  },
+  {
+    fact: 'grub.commands',
+    pcrs: [8],
+    claim: 'executables',
+    learn: 'list',
+    matcher: (spec) => spec.grub?.commands,
+    observe: ({ facts }) => facts.grub.commands.map(textValue),
+  },
+  {
+    fact: 'boot.applications',
+    pcrs: [4],
+    claim: 'executables',
+    digests: true,
+    learn: 'list',
+    matcher: (spec) => spec.boot?.applications,
+    observe: (boot) => boot.facts.bootApplications.map((image) => placedDigest(boot, image)),
+  },
+  {
+    fact: 'boot.files',
+    pcrs: [9],
+    claim: 'executables',
+    digests: true,
+    learn: 'list',
+    matcher: (spec) => spec.boot?.files,
+    observe: (boot) => boot.facts.bootFiles.map((file) => placedDigest(boot, file)),
+  },
+  {
+    fact: 'boot.exitBootServices',
+    pcrs: [5],
+    claim: 'executables',
+    learn: 'safe-true',
+    matcher: (spec) => spec.boot?.exitBootServices,
+    observe: ({ facts }) =>
+      facts.exitBootServices === undefined ? undefined : [{ value: 'true', event: facts.exitBootServices.event }],
+  },
+  {
+    fact: 'boot.attempts',
+    pcrs: [4],
+    claim: 'executables',
+    learn: 'value',
+    matcher: (spec) => spec.boot?.attempts,
+    observe: ({ facts }) => [{ value: String(facts.bootAttempts.length), event: facts.bootAttempts.at(-1)?.event }],
+  },
+  {
+    fact: 'boot.order',
+    pcrs: [1],
+    claim: 'configuration',
+    learn: 'value',
+    matcher: (spec) => spec.boot?.order,
+    observe: ({ facts: { bootOptions } }) =>
+      bootOptions.order && [
+        { value: bootOptions.order.numbers.map(bootNumber).join(), event: bootOptions.order.event },
+      ],
+  },
+  {
+    fact: 'boot.options',
+    pcrs: [1],
+    claim: 'configuration',
+    digests: true,
+    learn: 'list',
+    matcher: (spec) => spec.boot?.options,
+    observe: (boot) => boot.facts.bootOptions.options.map(({ event }) => eventDigest(boot, event)),
+  },
+  {
+    fact: 'boot.partitionTables',
+    pcrs: [5],
+    claim: 'configuration',
+    digests: true,
+    learn: 'list',
+    matcher: (spec) => spec.boot?.partitionTables,
+    observe: (boot) => boot.facts.partitionTables.map(({ event }) => eventDigest(boot, event)),
+  },
+  {
+    fact: 'firmware.version',
+    pcrs: [0],
+    claim: 'hardware',
+    learn: 'value',
+    matcher: (spec) => spec.firmware?.version,
+    observe: ({ facts }) => facts.firmware.version && [textValue(facts.firmware.version)],
+  },
+  {
+    fact: 'firmware.drivers',
+    pcrs: [2],
+    claim: 'hardware',
+    digests: true,
+    learn: 'list',
+    matcher: (spec) => spec.firmware?.drivers,
+    observe: (boot) => boot.facts.drivers.map((image) => placedDigest(boot, image)),
+  },
+  {
+    fact: 'firmware.actions',
+    pcrs: [1, 2, 4, 5, 6, 7],
+    claim: 'configuration',
+    learn: 'list',
+    matcher: (spec) => spec.firmware?.actions,
+    observe: ({ facts }) => facts.actions.map(textValue),
+  },
+  {
+    fact: 'shim.sbatLevel',
+    pcrs: [7],
+    claim: 'configuration',
+    learn: 'value',
+    matcher: (spec) => spec.shim?.sbatLevel,
+    observe: ({ facts }) => facts.shim.sbatLevel && [textValue(facts.shim.sbatLevel)],
+  },
+  {
+    fact: 'shim.mokListTrusted',
+    pcrs: [7],
+    claim: 'configuration',
+    learn: 'flag',
+    matcher: (spec) => spec.shim?.mokListTrusted,
+    observe: ({ facts: { shim } }) =>
+      shim.mokListTrusted && [{ value: String(shim.mokListTrusted.value), event: shim.mokListTrusted.event }],
+  },
+  {
+    fact: 'eve.config',
+    pcrs: [14],
+    claim: 'configuration',
+    digests: true,
+    learn: 'list',
+    matcher: (spec) => spec.eve?.config,
+    observe: (boot) => boot.facts.eve.config.map(({ event }) => eventDigest(boot, event)),
+  },
+  {
+    fact: 'eve.rootfs',
+    pcrs: [13],
+    claim: 'executables',
+    learn: 'list',
+    matcher: (spec) => spec.eve?.rootfs,
+    observe: ({ facts }) => facts.eve.rootfs.map(({ hash, event }) => ({ value: hash, event })),
+  },
+  ...Array.from({ length: 24 }, (_, pcr) => wholeRegister(pcr)),
+]
+
+function secureBootFlag(flag: Flag): RuleRow {
+  return {
+    fact: `secureBoot.${flag}`,
+    pcrs: [7],
+    claim: 'configuration',
+    learn: LEARNED_FLAGS[flag],
+    matcher: (spec) => spec.secureBoot?.[flag],
+    observe: (boot) => {
+      const value = boot.facts.secureBoot[flag]
+      return value === undefined ? undefined : [{ value: String(value), event: variableEvent(boot, VARIABLES[flag]) }]
+    },
+  }
+}
+
+function variableEvent({ events }: AuthenticatedBoot, names: readonly string[]): EventRef | undefined {
+  for (const name of names) {
+    for (const annotated of events.values()) {
+      const { binding, content } = annotated
+      if (binding === 'bound' && content?.kind === 'variable' && content.variable.name === name)
+        return eventRef(annotated)
+    }
+  }
+  return undefined
+}
+
+function keyDatabase(name: Database): RuleRow {
+  return {
+    fact: `secureBoot.${name}`,
+    pcrs: [7],
+    claim: 'configuration',
+    digests: true,
+    learn: 'value',
+    matcher: (spec) => spec.secureBoot?.[name],
+    observe: ({ facts }) => {
+      const database = facts.secureBoot[name]
+      return database && [{ value: database.digest, event: database.event }]
+    },
+  }
+}
+
+function wholeRegister(pcr: number): RuleRow {
+  return {
+    fact: `pcr.${pcr}`,
+    pcrs: [pcr],
+    claim: CLAIM_OF_PCR.get(pcr) ?? 'configuration',
+    digests: true,
+    learn: LEARNED_PCRS.includes(pcr) ? 'value' : 'never',
+    matcher: (spec) => spec.pcr?.[String(pcr)],
+    observe: ({ registers }) => {
+      const value = registers.get(pcr)
+      // A register that nothing was measured into says nothing, whatever it holds.
+      return value && [{ value: toHex(value) }]
+    },
+  }
+}
+
+function textValue({ text, event }: { readonly text: string; readonly event: EventRef }): Observed {
+  return { value: text, event }
+}
+
+function placedDigest(
+  boot: AuthenticatedBoot,
+  fact: { readonly digest: string; readonly event: { readonly index: number } },
+): Observed {
+  const annotated = boot.events.get(fact.event.index)
+  return { value: fact.digest, event: annotated && eventRef(annotated) }
+}
+
+function eventDigest(boot: AuthenticatedBoot, event: EventRef): Observed {
+  return { value: toHex(boot.events.get(event.index)?.digest ?? Buffer.alloc(0)), event }
+}
+
+function bootNumber(number: number): string {
+  return number.toString(16).padStart(4, '0')
+}

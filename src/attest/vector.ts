@@ -1,0 +1,118 @@
+import type { Check, Outcome, Status, TrustClaim, TrustVector } from '../core/index.ts'
+import type { Policy } from './policy.ts'
+import { RULES } from './rule-table.ts'
+import { severityOf } from './rules.ts'
+
+// Values: draft-ietf-rats-ar4si section 2.3. A claim that nothing speaks of is left out; runtime-opaque, storage-opaque
+// and sourced-data always are, because a TPM's evidence says nothing on them.
+
+const MEASURED = ['configuration', 'executables', 'hardware'] as const
+const EVERYTHING = ['instance-identity', ...MEASURED] as const
+
+interface Impact {
+  readonly claims: readonly TrustClaim[]
+  /** Value of a failure; an `indeterminate` counts as one. */
+  readonly fail: number
+  readonly warn: number
+}
+
+/** Cryptographic validation failed: nothing of the evidence is worth anything. */
+const UNPROVEN: Impact = { claims: EVERYTHING, fail: 99, warn: 32 }
+const UNMEASURED: Impact = { claims: MEASURED, fail: 96, warn: 32 }
+
+/** What each check of the house does to the vector. A check that is not here must not fail unseen: it is UNPROVEN. */
+const IMPACTS: Readonly<Record<string, Impact>> = {
+  'ak.enrolled': { claims: ['instance-identity'], fail: 97, warn: 32 },
+  'quote.clock': { claims: ['instance-identity'], fail: 96, warn: 32 },
+  'quote.counters': { claims: ['instance-identity'], fail: 96, warn: 32 },
+  'quote.firmware-version': { claims: ['hardware'], fail: 96, warn: 32 },
+  'bank.unmeasured': UNMEASURED,
+  'bank.strength': UNMEASURED,
+  'pcr.zero': UNMEASURED,
+  'pcr.measured': UNMEASURED,
+  'log.structure': UNMEASURED,
+  'ima.replay': { claims: ['executables'], fail: 96, warn: 32 },
+  'ima.structure': { claims: ['executables'], fail: 96, warn: 32 },
+  'ima.boot-aggregate': { claims: ['executables'], fail: 96, warn: 32 },
+  'policy.evaluated': UNMEASURED,
+}
+
+const RULE: Readonly<Record<TrustClaim, Impact>> = {
+  'instance-identity': { claims: ['instance-identity'], fail: 96, warn: 32 },
+  configuration: { claims: ['configuration'], fail: 96, warn: 32 },
+  executables: { claims: ['executables'], fail: 96, warn: 32 },
+  'file-system': { claims: ['file-system'], fail: 96, warn: 32 },
+  hardware: { claims: ['hardware'], fail: 96, warn: 32 },
+}
+
+/** Codes whose value is not that of the check: a revoked key is known, an unknown one is not. */
+const VALUE_OF_CODE: Readonly<Record<string, number>> = { 'ak.revoked': 96 }
+
+function impactOf(check: Check): Impact {
+  if (check.check === 'policy.rule' || check.check === 'policy.required-fact') {
+    const row = RULES.find(({ fact }) => fact === check.claim)
+    return row === undefined ? UNPROVEN : RULE[row.claim]
+  }
+  return IMPACTS[check.check] ?? UNPROVEN
+}
+
+function valueOf(check: Check, policy: Policy): number | undefined {
+  const { fail, warn } = impactOf(check)
+  switch (check.outcome) {
+    case 'pass':
+      return undefined
+    case 'warn':
+      return warn
+    case 'fail':
+      return (check.code === undefined ? undefined : VALUE_OF_CODE[check.code]) ?? fail
+    case 'indeterminate':
+      return check.check === 'policy.rule' && severityOf(policy, check.claim) === 'warn' ? warn : fail
+  }
+}
+
+/** What rules that passed give ground to say; without such a rule a claim is only ever lowered. */
+function affirmed(checks: readonly Check[]): TrustVector {
+  const passed = (fact: string) => {
+    const ofFact = checks.filter(({ check, claim }) => check === 'policy.rule' && claim === fact)
+    return ofFact.length > 0 && ofFact.every(({ outcome }) => outcome === 'pass')
+  }
+  const anyOf = (claim: TrustClaim) => RULES.some((row) => row.claim === claim && passed(row.fact))
+  const enrolled = checks.some(({ check, outcome }) => check === 'ak.enrolled' && outcome === 'pass')
+  const keys = ['secureBoot.enabled', 'secureBoot.pk', 'secureBoot.kek', 'secureBoot.db'].every(passed)
+  return {
+    ...(enrolled ? { 'instance-identity': 2 } : {}),
+    // 2: Secure Boot and its key databases are approved ones; 3: what was asked for holds.
+    ...(keys ? { configuration: 2 } : anyOf('configuration') ? { configuration: 3 } : {}),
+    // 3: the images of the boot are known ones. 2 would speak of everything that ran since.
+    ...(passed('boot.applications') || passed('pcr.4') ? { executables: 3 } : {}),
+    ...(passed('pcr.0') ? { hardware: 2 } : {}),
+  }
+}
+
+/** The vector of a list of checks: what passed affirms, then the worst of what did not. */
+export function vectorOf(checks: readonly Check[], policy: Policy): TrustVector {
+  const vector: Partial<Record<TrustClaim, number>> = { ...affirmed(checks) }
+  for (const check of checks) {
+    const value = valueOf(check, policy)
+    if (value === undefined) continue
+    for (const claim of impactOf(check).claims) vector[claim] = Math.max(vector[claim] ?? 0, value)
+  }
+  return vector
+}
+
+const TIERS: readonly { readonly status: Status; readonly from: number }[] = [
+  { status: 'contraindicated', from: 96 },
+  { status: 'warning', from: 32 },
+  { status: 'affirming', from: 2 },
+  { status: 'none', from: -1 },
+]
+
+/** Never better than the worst claim, and never affirming beside a check that did not pass. */
+export function statusOf(vector: TrustVector, checks: readonly Check[]): Status {
+  const worst = Math.max(-1, ...Object.values(vector))
+  const tier = TIERS.find(({ from }) => worst >= from)?.status ?? 'none'
+  const unclean = (['fail', 'indeterminate', 'warn'] as const satisfies readonly Outcome[]).some((outcome) =>
+    checks.some((check) => check.outcome === outcome),
+  )
+  return unclean && tier !== 'contraindicated' ? 'warning' : tier
+}

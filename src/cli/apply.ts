@@ -1,0 +1,65 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { parseAllDocuments } from 'yaml'
+import { TouchstoneError } from '../core/index.ts'
+import { applyResult } from '../wire/index.ts'
+import { EXIT } from './failure.ts'
+import { readText } from './files.ts'
+import { operatorClient } from './operator-client.ts'
+import { parseOutputFormat, printRows } from './output.ts'
+
+export function applyCommand(finish: (code: number) => void): Command {
+  return new Command('apply')
+    .description('Give the verifier policies and reference sets; all documents take effect, or none.')
+    .requiredOption('-f, --filename <path...>', 'YAML files, or folders of them; a file may hold several documents')
+    .option('-o, --output <format>', 'json, yaml or wide')
+    .option('--json', 'the same as -o json')
+    .addHelpText('after', '\nExample:\n  touchstone apply -f policies/')
+    .action(async (options: { filename: readonly string[]; output?: string; json?: boolean }) => {
+      const texts = await Promise.all((await expand(options.filename)).map((path) => readText(path)))
+      const documents = texts.flatMap(splitDocuments)
+      if (documents.length === 0) throw new TouchstoneError('usage.arguments', 'there is no document in these files')
+      const result = applyResult.parse(await operatorClient(process.env).put('/v1/resources', { documents }))
+      printRows(
+        parseOutputFormat(options),
+        result.items,
+        [
+          { title: 'KIND', value: (item) => item.kind },
+          { title: 'NAME', value: (item) => item.name },
+          { title: 'CHANGE', value: (item) => item.change },
+          { title: 'REVISION', value: (item) => String(item.revision) },
+          { title: 'DIGEST', value: (item) => item.digest, wide: true },
+        ],
+        'nothing was applied',
+      )
+      finish(EXIT.done)
+    })
+}
+
+async function expand(paths: readonly string[]): Promise<readonly string[]> {
+  const lists = await Promise.all(
+    paths.map(async (path) => {
+      try {
+        if (!(await stat(path)).isDirectory()) return [path]
+        const names = await readdir(path)
+        return names
+          .filter((name) => /\.ya?ml$/.test(name))
+          .sort()
+          .map((name) => join(path, name))
+      } catch (cause) {
+        throw new TouchstoneError('usage.file', `cannot read ${path}`, { cause })
+      }
+    }),
+  )
+  return lists.flat()
+}
+
+/** Cuts a stream of YAML documents apart without changing a byte of any; judging them is the verifier's. */
+function splitDocuments(text: string): readonly string[] {
+  const documents = parseAllDocuments(text)
+  if (!Array.isArray(documents)) return []
+  return documents
+    .map((document) => text.slice(document.range[0], document.range[2]))
+    .filter((part) => part.trim() !== '')
+}

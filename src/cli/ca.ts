@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { Command } from 'commander'
+import { toPem } from '../ca/path/index.ts'
+import { toBase64Url, TouchstoneError } from '../core/index.ts'
+import { EXIT } from './failure.ts'
+import { paint, parseOutputFormat, print, printObject } from './output.ts'
+
+interface InitOptions {
+  readonly dataDir: string
+  readonly passphraseFile?: string
+  readonly organization: string
+  readonly output?: string
+  readonly json?: boolean
+}
+
+interface ShowOptions {
+  readonly dataDir: string
+  readonly root?: boolean
+  readonly output?: string
+  readonly json?: boolean
+}
+
+export function caCommand(finish: (code: number) => void): Command {
+  return new Command('ca')
+    .description('The certificate authority of a verifier: a root that can be kept offline, and an issuing CA.')
+    .addCommand(initCommand(finish))
+    .addCommand(showCommand(finish))
+}
+
+function initCommand(finish: (code: number) => void): Command {
+  return new Command('init')
+    .description('Make a P-384 root and a P-256 issuing CA in <dataDir>/ca, keys encrypted.')
+    .requiredOption('--data-dir <directory>', 'the data directory of the verifier')
+    .option(
+      '--passphrase-file <file>',
+      'encrypts the keys; made with a random one where it does not exist (default: <dataDir>/ca/passphrase)',
+    )
+    .option('--organization <name>', 'in the names of both CAs', 'Touchstone')
+    .option('-o, --output <format>', 'json or yaml')
+    .option('--json', 'the same as -o json')
+    .addHelpText(
+      'after',
+      `
+The root key is needed again only to make another issuing CA: move <dataDir>/ca/root.key.pem to where no network reaches it.
+
+Example:
+  touchstone ca init --data-dir /var/lib/touchstone --passphrase-file /etc/touchstone/passphrase`,
+    )
+    .action(async (options: InitOptions) => {
+      const { initCa, readPassphrase } = await import('../server/index.ts')
+      const directory = join(resolve(options.dataDir), 'ca')
+      const passphraseFile = resolve(options.passphraseFile ?? join(directory, 'passphrase'))
+      const isNew = await ensurePassphrase(passphraseFile)
+      const { root, issuing } = await initCa(directory, {
+        passphrase: await readPassphrase(passphraseFile),
+        organization: options.organization,
+        now: Date.now(),
+        random: randomBytes,
+      })
+      const answer = { directory, passphraseFile, chain: [toPem(issuing.der), toPem(root.der)] }
+      printObject(parseOutputFormat(options), answer, () =>
+        [
+          `root and issuing CA are in ${directory}`,
+          `trust anchor for nodes:  ${join(directory, 'root.pem')}`,
+          `passphrase:              ${passphraseFile}${isNew ? ' (made now, random)' : ''}`,
+          paint(
+            process.stdout,
+            'yellow',
+            'next: move root.key.pem offline, and keep the passphrase apart from backups of this directory',
+          ),
+        ].join('\n'),
+      )
+      finish(EXIT.done)
+    })
+}
+
+function showCommand(finish: (code: number) => void): Command {
+  return new Command('show')
+    .description('The certificates of the CA: issuing CA, then root, as PEM.')
+    .requiredOption('--data-dir <directory>', 'the data directory of the verifier')
+    .option('--root', 'only the root: the trust anchor of nodes and operators')
+    .option('-o, --output <format>', 'json or yaml')
+    .option('--json', 'the same as -o json')
+    .action(async (options: ShowOptions) => {
+      const { readCaCertificates } = await import('../server/index.ts')
+      const { root, issuing } = await readCaCertificates(join(resolve(options.dataDir), 'ca'))
+      const chain = options.root === true ? [toPem(root.der)] : [toPem(issuing.der), toPem(root.der)]
+      const format = parseOutputFormat(options)
+      if (format === 'table' || format === 'wide') print(chain.join(''))
+      else printObject(format, { chain }, () => '')
+      finish(EXIT.done)
+    })
+}
+
+/** Makes the file with 256 random bits where there is none; an existing one is never touched. */
+async function ensurePassphrase(file: string): Promise<boolean> {
+  try {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+    await writeFile(file, `${toBase64Url(randomBytes(32))}\n`, { mode: 0o600, flag: 'wx' })
+    return true
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') return false
+    throw new TouchstoneError('usage.file', `cannot write ${file}`, { cause })
+  }
+}

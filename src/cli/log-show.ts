@@ -1,0 +1,90 @@
+import { Command } from 'commander'
+import { describeEventLog, type EventLogDescription } from '../eventlog/index.ts'
+import { EXIT } from './failure.ts'
+import { readInput } from './files.ts'
+import { paint, parseOutputFormat, printable, printObject } from './output.ts'
+
+/** Above every real log and below what would make a terminal useless. */
+const MAX_LOG = 64 << 20
+const SUMMARY_WIDTH = 100
+
+export function logCommand(finish: (code: number) => void): Command {
+  const show = new Command('show')
+    .description('What a firmware event log says: events, PCR values, boot facts, findings.')
+    .argument('<file>', 'a TCG event log, as the kernel or a verifier has it')
+    .option('-o, --output <format>', 'json, yaml or wide (all digests)')
+    .option('--json', 'the same as -o json')
+    .addHelpText(
+      'after',
+      `
+Nothing here is authenticated: only a quote says that this is what happened. The binding of an event says whether its
+digest covers what is shown: bound, mismatch (it contradicts), unbound (it does not), none (never measured).
+
+Example:
+  touchstone log show /sys/kernel/security/tpm0/binary_bios_measurements`,
+    )
+    .action(async (file: string, options: { output?: string; json?: boolean }) => {
+      const description = describeEventLog(await readInput(file, MAX_LOG))
+      const format = parseOutputFormat(options)
+      printObject(format, description, () => render(description, format === 'wide'))
+      finish(EXIT.done)
+    })
+  return new Command('log').description('Look into event logs.').addCommand(show)
+}
+
+const BINDING_COLOURS = { bound: 'green', mismatch: 'red', unbound: 'yellow', none: 'dim' } as const
+const SEVERITY_COLOURS = { info: 'dim', warning: 'yellow', error: 'red' } as const
+
+function render(log: EventLogDescription, wide: boolean): string {
+  const out = process.stdout
+  const bold = (text: string) => paint(out, 'bold', text)
+  const lines = [`${bold(log.format)} log, ${log.events.length} events, banks ${log.banks.join(', ')}`, '']
+  lines.push(
+    bold(`  #  ${log.registers === 'pcr' ? 'PCR' : 'REG'}  ${'TYPE'.padEnd(34)} ${'BINDING'.padEnd(9)} CONTENT`),
+  )
+  for (const event of log.events) {
+    const summary = printable(event.summary)
+    const shown = wide || summary.length <= SUMMARY_WIDTH ? summary : `${summary.slice(0, SUMMARY_WIDTH - 1)}…`
+    const binding = paint(out, BINDING_COLOURS[event.binding], event.binding.padEnd(9))
+    lines.push(
+      `${String(event.index).padStart(3)}  ${String(event.pcr).padStart(3)}  ${event.type.padEnd(34)} ${binding} ${shown}`,
+    )
+    if (wide)
+      for (const [bank, digest] of Object.entries(event.digests))
+        lines.push(`${' '.repeat(10)}${paint(out, 'dim', `${bank} ${digest}`)}`)
+  }
+  for (const [bank, registers] of Object.entries(log.pcrs)) {
+    lines.push('', bold(`${log.registers === 'pcr' ? 'PCRs' : 'Registers'} in ${bank}, replayed`))
+    for (const [register, value] of Object.entries(registers)) lines.push(`${register.padStart(4)}  ${value}`)
+  }
+  lines.push('', bold('Boot'), ...bootLines(log))
+  if (log.findings.length > 0) lines.push('', bold('Findings'))
+  for (const finding of log.findings) {
+    const where = finding.event === undefined ? '' : ` event ${finding.event}:`
+    lines.push(
+      `  ${paint(out, SEVERITY_COLOURS[finding.severity], finding.severity.padEnd(7))}${where} ${printable(finding.message)} [${finding.code}]`,
+    )
+  }
+  return lines.join('\n')
+}
+
+function bootLines({ boot }: EventLogDescription): readonly string[] {
+  if (boot === null) return ['  nothing can be said: no bank of this log can be replayed']
+  const known = (value: boolean | undefined, yes: string, no: string) =>
+    value === undefined ? 'unknown' : value ? yes : no
+  const row = (name: string, value: string) => `  ${name.padEnd(20)} ${printable(value)}`
+  const { secureBoot, firmware, kernel, bootApplications } = boot
+  return [
+    row(
+      'Secure Boot',
+      `${known(secureBoot.enabled, 'on', 'off')}${secureBoot.doubts.length > 0 ? ` (${secureBoot.doubts.join('; ')})` : ''}`,
+    ),
+    row('setup mode', known(secureBoot.setupMode, 'yes: anybody may change the keys', 'no')),
+    ...secureBoot.authorities.map((authority) =>
+      row('verified with', `${authority.name}: ${authority.certificate?.subject ?? authority.digest}`),
+    ),
+    row('firmware', firmware.version?.text ?? 'unknown'),
+    ...bootApplications.map((image) => row('started', image.digest)),
+    ...kernel.commandLines.map((line) => row('kernel command line', line.text)),
+  ]
+}

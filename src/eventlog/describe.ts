@@ -1,0 +1,76 @@
+import { toHex } from '../core/index.ts'
+import { annotateEvent, annotate, type Binding } from './annotate.ts'
+import { eventTypeName } from './event-types.ts'
+import type { BootFacts } from './facts/boot-facts.ts'
+import { bootFacts } from './facts/derive.ts'
+import { structuralFindings } from './findings/structural-findings.ts'
+import { preferredBank, REPLAY_BANKS, type EventLog, type Finding, type LogFormat, type RegisterKind } from './log.ts'
+import { parseEventLog } from './parse.ts'
+import { replayEventLog } from './replay.ts'
+import { summaryOf } from './summary.ts'
+
+/** What `touchstone log show --json` prints. JSON-able; digests are hex. */
+export interface EventLogDescription {
+  readonly format: LogFormat
+  readonly registers: RegisterKind
+  readonly banks: readonly string[]
+  readonly events: readonly DescribedEvent[]
+  /** By bank and register, as numbered in the log; only registers that were extended. */
+  readonly pcrs: Readonly<Record<string, Readonly<Record<string, string>>>>
+  /** In the preferred bank (SHA-256, then 384, 512, 1); `null` for a log without any of them. */
+  readonly boot: BootFacts | null
+  readonly findings: readonly Finding[]
+}
+
+export interface DescribedEvent {
+  readonly index: number
+  readonly pcr: number
+  readonly type: string
+  readonly digests: Readonly<Record<string, string>>
+  readonly binding: Binding
+  /** One line; untrusted where the event is not `bound`. */
+  readonly summary: string
+}
+
+/**
+ * Reads a log and says everything about it that can be said without a quote. Throws as {@link parseEventLog} does.
+ * Bindings, facts and findings are those of the preferred bank.
+ */
+export function describeEventLog(bytes: Uint8Array): EventLogDescription {
+  const log = parseEventLog(bytes)
+  const bank = preferredBank(log)
+  return {
+    format: log.format,
+    registers: log.registers,
+    banks: log.banks,
+    events: describeEvents(log),
+    pcrs: describeRegisters(log),
+    boot: bank === undefined ? null : bootFacts(log, bank),
+    findings: bank === undefined ? log.findings : structuralFindings(log, bank),
+  }
+}
+
+function describeEvents(log: EventLog): DescribedEvent[] {
+  const bank = preferredBank(log)
+  // Without a bank that can be computed no digest vouches for anything; SHA-1 is then missing from every event.
+  const annotated = bank === undefined ? log.events.map((event) => annotateEvent(event, 'sha1')) : annotate(log, bank)
+  return annotated.map((each) => ({
+    index: each.event.index,
+    pcr: each.event.pcr,
+    type: eventTypeName(each.event.type),
+    digests: Object.fromEntries([...each.event.digests].map(([name, digest]) => [name, toHex(digest)])),
+    binding: each.binding,
+    summary: summaryOf(each),
+  }))
+}
+
+function describeRegisters(log: EventLog): Record<string, Record<string, string>> {
+  const pcrs: Record<string, Record<string, string>> = {}
+  for (const name of log.banks) {
+    const bank = REPLAY_BANKS.find((known) => known === name)
+    if (bank === undefined) continue
+    const { values } = replayEventLog(log, bank)
+    pcrs[bank] = Object.fromEntries([...values].map(([register, value]) => [register, toHex(value)]))
+  }
+  return pcrs
+}

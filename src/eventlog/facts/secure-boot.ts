@@ -1,0 +1,164 @@
+import { hash } from 'node:crypto'
+import { toHex } from '../../core/index.ts'
+import type { AnnotatedEvent } from '../annotate.ts'
+import { EV_EFI_VARIABLE_AUTHORITY, EV_EFI_VARIABLE_DRIVER_CONFIG } from '../event-types.ts'
+import type { RegisterKind } from '../log.ts'
+import { certificateNames } from '../payload/certificate-names.ts'
+import {
+  contentOf,
+  decodeSignatureData,
+  decodeSignatureLists,
+  looksLikeCertificate,
+  ownerOf,
+} from '../payload/signature-list.ts'
+import type { EfiVariable } from '../payload/variable.ts'
+import { registerOf } from '../registers.ts'
+import { boundRef, databaseText } from '../summary.ts'
+import { SECURE_BOOT_VARIABLES } from '../variables.ts'
+import type { AuthorityFact, CertificateFact, KeyDatabaseFact, SecureBootFacts } from './boot-facts.ts'
+
+interface Measured {
+  readonly annotated: AnnotatedEvent
+  readonly variable: EfiVariable
+}
+
+/**
+ * Secure Boot as PCR 7 proves it: variables by vendor and name, the first of each, before the separator; then what
+ * verified images. PC Client Platform Firmware Profile 1.06 section 3.3.4.8.
+ */
+export function secureBootFacts(events: readonly AnnotatedEvent[], kind: RegisterKind): SecureBootFacts {
+  const register = registerOf(kind, 7)
+  const configuration = new Map<string, Measured>()
+  const authorities: Measured[] = []
+  let separated = false
+  for (const annotated of events) {
+    const { event, binding, content } = annotated
+    if (event.pcr !== register || binding !== 'bound') continue
+    if (content?.kind === 'separator') separated = true
+    if (content?.kind !== 'variable' || content.covers !== 'all') continue
+    const { variable } = content
+    if (event.type === EV_EFI_VARIABLE_AUTHORITY) authorities.push({ annotated, variable })
+    const expected = SECURE_BOOT_VARIABLES.get(variable.name)
+    if (
+      event.type === EV_EFI_VARIABLE_DRIVER_CONFIG &&
+      !separated &&
+      expected?.vendor === variable.vendor &&
+      !configuration.has(variable.name)
+    ) {
+      configuration.set(variable.name, { annotated, variable })
+    }
+  }
+  return assemble(configuration, authorities)
+}
+
+const DATABASES = ['PK', 'KEK', 'db', 'dbx', 'dbt', 'dbr'] as const
+
+function assemble(configuration: ReadonlyMap<string, Measured>, found: readonly Measured[]): SecureBootFacts {
+  const databases = new Map<string, KeyDatabaseFact>()
+  for (const name of DATABASES) {
+    const measured = configuration.get(name)
+    if (measured !== undefined) databases.set(name, databaseFact(measured))
+  }
+  const measuredDb = configuration.get('db')
+  const entries = measuredDb && decodeSignatureLists(measuredDb.variable.value)
+  const dbEntries = new Set(entries?.map(({ bytes }) => bytes.toString('latin1')))
+  const authorities = found.filter(({ variable }) => holdsEntry(variable)).map((each) => authorityFact(each, dbEntries))
+  const value = booleanOf(configuration.get('SecureBoot'))
+  const doubts = value === false ? [] : doubtsOf(configuration, value, authorities)
+  const enabled = value === false ? false : doubts.length === 0 ? true : undefined
+  const setupMode = booleanOf(configuration.get('SetupMode')) ?? databases.get('PK')?.empty
+  const auditMode = booleanOf(configuration.get('AuditMode'))
+  const deployedMode = booleanOf(configuration.get('DeployedMode'))
+  const [pk, kek, db, dbx, dbt, dbr] = DATABASES.map((name) => databases.get(name))
+  return {
+    ...(enabled === undefined ? {} : { enabled }),
+    doubts,
+    ...(setupMode === undefined ? {} : { setupMode }),
+    ...(auditMode === undefined ? {} : { auditMode }),
+    ...(deployedMode === undefined ? {} : { deployedMode }),
+    ...(pk === undefined ? {} : { pk }),
+    ...(kek === undefined ? {} : { kek }),
+    ...(db === undefined ? {} : { db }),
+    ...(dbx === undefined ? {} : { dbx }),
+    ...(dbt === undefined ? {} : { dbt }),
+    ...(dbr === undefined ? {} : { dbr }),
+    authorities,
+  }
+}
+
+/** Exactly one byte, 0 or 1; everything else (an unset variable has no bytes) is unknown. */
+function booleanOf(measured: Measured | undefined): boolean | undefined {
+  const value = measured?.variable.value
+  if (value?.byteLength !== 1) return undefined
+  return value[0] === 1 ? true : value[0] === 0 ? false : undefined
+}
+
+function doubtsOf(
+  configuration: ReadonlyMap<string, Measured>,
+  value: boolean | undefined,
+  authorities: readonly AuthorityFact[],
+): string[] {
+  const doubts: string[] = []
+  if (value === undefined) {
+    const measured = configuration.get('SecureBoot')
+    doubts.push(measured === undefined ? 'SecureBoot was not measured' : 'SecureBoot is neither 0 nor 1')
+  }
+  for (const name of ['PK', 'KEK', 'db']) {
+    const measured = configuration.get(name)
+    if (measured === undefined) doubts.push(`${name} was not measured`)
+    else if (measured.variable.value.byteLength === 0) doubts.push(`${name} is empty`)
+  }
+  for (const { name, inDb, event } of authorities) {
+    if (name === 'db' && inDb !== true) doubts.push(`the authority of event ${event.index} is not in db`)
+  }
+  return doubts
+}
+
+function databaseFact({ annotated, variable }: Measured): KeyDatabaseFact {
+  const size = variable.value.byteLength
+  const entries = decodeSignatureLists(variable.value)
+  const common = { digest: toHex(annotated.digest ?? Buffer.alloc(0)), size, empty: size === 0 }
+  if (entries === undefined || size === 0) {
+    const lists = entries === undefined ? {} : { certificates: [], hashes: [] }
+    return { ...common, ...lists, event: boundRef(annotated) }
+  }
+  const certificates = entries
+    .filter(({ kind }) => kind === 'x509')
+    .map((entry) => certificateFact(ownerOf(entry), contentOf(entry)))
+  const hashes = entries.filter(({ kind }) => kind === 'hash').map((entry) => toHex(contentOf(entry)))
+  const subjects = certificates.map(({ subject }) => subject)
+  const summary = `${variable.name}: ${databaseText(subjects, entries.length - subjects.length)}`
+  return { ...common, certificates, hashes, event: boundRef(annotated, summary) }
+}
+
+/** Whether an authority event is of something that verified an image: shim also measures its settings that way. */
+function holdsEntry({ name, vendor, value }: EfiVariable): boolean {
+  if (SECURE_BOOT_VARIABLES.get(name)?.vendor === vendor) return true
+  return looksLikeCertificate(value) || decodeSignatureData(value)?.kind === 'x509'
+}
+
+function authorityFact({ annotated, variable }: Measured, dbEntries: ReadonlySet<string>): AuthorityFact {
+  const { name, vendor, value } = variable
+  const entry = decodeSignatureData(value)
+  const isDb = name === 'db' && SECURE_BOOT_VARIABLES.get('db')?.vendor === vendor
+  // Old shims measured the certificate alone, without an owner before it.
+  const certificate = looksLikeCertificate(value)
+    ? certificateFact(NO_OWNER, value)
+    : entry?.kind === 'x509'
+      ? certificateFact(ownerOf(entry), contentOf(entry))
+      : undefined
+  return {
+    name,
+    vendor,
+    digest: toHex(annotated.digest ?? Buffer.alloc(0)),
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(isDb ? { inDb: dbEntries.has(value.toString('latin1')) } : {}),
+    event: boundRef(annotated),
+  }
+}
+
+const NO_OWNER = '00000000-0000-0000-0000-000000000000'
+
+function certificateFact(owner: string, der: Buffer): CertificateFact {
+  return { fingerprint: hash('sha256', der, 'hex'), owner, ...certificateNames(der) }
+}

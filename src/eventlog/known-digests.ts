@@ -1,0 +1,61 @@
+import { hash } from 'node:crypto'
+import { HASHES } from '../tpm/index.ts'
+import type { ReplayBank } from './log.ts'
+
+/** What a separator says: a regular end (0 or 0xFFFFFFFF), a firmware error (1), or the end of Windows' own part. */
+export type KnownContent =
+  { readonly kind: 'separator'; readonly value: number } | { readonly kind: 'action'; readonly text: string }
+
+/** "WBCL", with which Windows closes PCR 12 to 14. */
+export const WBCL = 0x4c434257
+
+export const CALLING_EFI_APPLICATION = 'Calling EFI Application from Boot Option'
+export const RETURNING_FROM_EFI_APPLICATION = 'Returning from EFI Application from Boot Option'
+export const EXIT_BOOT_SERVICES = 'Exit Boot Services Invocation'
+export const EXIT_BOOT_SERVICES_SUCCEEDED = 'Exit Boot Services Returned with Success'
+export const EXIT_BOOT_SERVICES_FAILED = 'Exit Boot Services Returned with Failure'
+export const UEFI_DEBUG_MODE = 'UEFI Debug Mode'
+export const DMA_PROTECTION_DISABLED = 'DMA Protection Disabled'
+export const ENTERING_SETUP = 'Entering ROM Based Setup'
+
+const SEPARATORS = [0, 0xffffffff, 1, WBCL]
+
+/** PC Client Platform Firmware Profile 1.06 section 10.4.4 and 3.3.4: strings whose events have one meaning only. */
+const ACTIONS = [
+  CALLING_EFI_APPLICATION,
+  RETURNING_FROM_EFI_APPLICATION,
+  EXIT_BOOT_SERVICES,
+  EXIT_BOOT_SERVICES_SUCCEEDED,
+  EXIT_BOOT_SERVICES_FAILED,
+  UEFI_DEBUG_MODE,
+  DMA_PROTECTION_DISABLED,
+  ENTERING_SETUP,
+]
+
+export interface Known {
+  readonly content: KnownContent
+  readonly payload: Buffer
+}
+
+const tables = new Map<ReplayBank, ReadonlyMap<string, Known>>()
+
+/**
+ * What a digest is known to be the digest of, whatever the event around it claims; the key is the digest as a binary
+ * string. Computed once a bank.
+ */
+export function knownDigests(bank: ReplayBank): ReadonlyMap<string, Known> {
+  const existing = tables.get(bank)
+  if (existing !== undefined) return existing
+  const table = new Map<string, Known>()
+  const add = (content: KnownContent, payload: Buffer): void => {
+    table.set(hash(HASHES[bank].node, payload, 'binary'), { content, payload })
+  }
+  for (const value of SEPARATORS) {
+    const payload = Buffer.alloc(4)
+    payload.writeUInt32LE(value)
+    add({ kind: 'separator', value }, payload)
+  }
+  for (const text of ACTIONS) add({ kind: 'action', text }, Buffer.from(text, 'latin1'))
+  tables.set(bank, table)
+  return table
+}

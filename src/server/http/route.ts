@@ -1,0 +1,124 @@
+import type { z } from 'zod'
+import type { ErrorCode } from '../../core/index.ts'
+import type { Role } from '../../store/index.ts'
+import { Refusal } from './refusal.ts'
+
+/**
+ * Who may call a route. There is no default: a route that does not say is not a route. `public` needs nothing; `node`
+ * needs nothing either, because what a node sends authenticates itself, and its answers are signed; a role needs the
+ * token of an operator with that role or a higher one.
+ */
+export type Access = 'public' | 'node' | Role
+
+/** The operator who calls, as the audit trail names them. */
+export interface Actor {
+  readonly name: string
+  readonly role: Role
+}
+
+export interface Call<P, Q, B> {
+  readonly params: P
+  readonly query: Q
+  readonly body: B
+  /** `touchstone` where nobody authenticated. */
+  readonly actor: string
+}
+
+interface Description {
+  readonly method: 'GET' | 'POST' | 'PUT'
+  /** With `:name` parameters. */
+  readonly path: string
+  /** Stable name of the operation in the OpenAPI document. */
+  readonly operation: string
+  readonly summary: string
+  readonly access: Access
+  /** Bytes; only for routes that take a body. */
+  readonly bodyLimit?: number
+  /** Counted separately and more tightly, per address. */
+  readonly onboarding?: true
+  /** Codes that this operation itself answers with, besides those that any may. */
+  readonly codes?: readonly ErrorCode[]
+}
+
+interface Definition<
+  P extends z.ZodType,
+  Q extends z.ZodType,
+  B extends z.ZodType,
+  A extends z.ZodType,
+> extends Description {
+  readonly params?: P
+  readonly query?: Q
+  readonly body?: B
+  readonly answer: A
+  readonly handle: (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => Promise<z.output<A>> | z.output<A>
+}
+
+/** One row of the route table: it registers the route, guards it, and describes it in the OpenAPI document. */
+export interface Route extends Description {
+  readonly schemas: {
+    readonly params?: z.ZodType
+    readonly query?: z.ZodType
+    readonly body?: z.ZodType
+    readonly answer: z.ZodType
+  }
+  readonly run: (raw: {
+    readonly params: unknown
+    readonly query: unknown
+    readonly body: unknown
+    readonly actor: string
+  }) => Promise<unknown>
+}
+
+export function route<
+  A extends z.ZodType,
+  P extends z.ZodType = z.ZodUndefined,
+  Q extends z.ZodType = z.ZodUndefined,
+  B extends z.ZodType = z.ZodUndefined,
+>({ params, query, body, answer, handle, ...description }: Definition<P, Q, B, A>): Route {
+  return {
+    ...description,
+    schemas: {
+      answer,
+      ...(params === undefined ? {} : { params }),
+      ...(query === undefined ? {} : { query }),
+      ...(body === undefined ? {} : { body }),
+    },
+    run: async (raw) =>
+      handle({
+        params: read('params', params, raw.params),
+        query: read('query', query, raw.query),
+        body: read('body', body, raw.body),
+        actor: raw.actor,
+      }),
+  }
+}
+
+/**
+ * Reads one part of a request. Parts that a route does not have are not looked at, except that a body or a query nobody
+ * asked for is refused. Every fault is reported at once.
+ */
+function read<T extends z.ZodType>(part: string, schema: T | undefined, value: unknown): z.output<T> {
+  if (schema === undefined) {
+    const isEmpty =
+      value === undefined || value === null || (typeof value === 'object' && Object.keys(value).length === 0)
+    if (!isEmpty && part !== 'params') throw invalid(part, [{ path: part, message: 'nothing is expected here' }])
+    return undefined as z.output<T>
+  }
+  const parsed = schema.safeParse(value ?? {})
+  if (parsed.success) return parsed.data
+  throw invalid(
+    part,
+    parsed.error.issues.map((issue) => ({
+      path: [part, ...issue.path.map(String)].join('.'),
+      message: issue.message,
+    })),
+  )
+}
+
+function invalid(part: string, faults: readonly { path: string; message: string }[]): Refusal {
+  return new Refusal(
+    'http.invalid',
+    `the ${part} ${faults.length === 1 ? 'has a fault' : `has ${faults.length} faults`}: ${faults.map(({ path, message }) => `${path}: ${message}`).join('; ')}`,
+    { faults },
+  )
+}

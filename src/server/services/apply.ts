@@ -1,0 +1,75 @@
+import { isTouchstoneError, TouchstoneError } from '../../core/index.ts'
+import type { ApplyResult } from '../../wire/index.ts'
+import { Refusal } from '../http/refusal.ts'
+import { writeAudit } from './audit.ts'
+import type { VerifierDeps } from './deps.ts'
+import { loadResource, type LoadedResource, type PolicySource } from './policies.ts'
+
+type Applied = ApplyResult['items'][number]
+
+/**
+ * Stores documents as the newest revisions of what they name: all of them, or none. What is there already with the same
+ * text stays as it is. Throws `policy.invalid` with every fault, and `policy.ambiguous` where afterwards nobody could
+ * tell which policy to judge by.
+ */
+export async function applyDocuments(
+  deps: VerifierDeps,
+  documents: readonly string[],
+  actor: string,
+): Promise<ApplyResult> {
+  const { store, clock, policies } = deps
+  const now = clock.now()
+  const loaded = readAll(documents, now)
+  await checkTogether(policies, loaded)
+  const inForce = new Map((await policies.current('fresh')).resources.map((one) => [`${one.kind}/${one.name}`, one]))
+  const items = await store.transaction(async (tx) => {
+    const done: Applied[] = []
+    for (const { kind, name, digest, document } of loaded) {
+      const before = inForce.get(`${kind}/${name}`)
+      const stored = await tx.resources.byName(kind, name)
+      if ((stored ?? before)?.digest === digest) {
+        done.push({ kind, name, revision: stored?.revision ?? 0, digest, change: 'unchanged' })
+        continue
+      }
+      const revision = (stored?.revision ?? 0) + 1
+      const inserted = await tx.resources.insert({ kind, name, revision, document, digest, updated: now, actor })
+      if (!inserted) throw new Refusal('resource.raced')
+      const detail = { revision: String(revision), digest }
+      await writeAudit(tx, deps, { actor, action: 'resource.apply', subject: `${kind}/${name}`, detail })
+      done.push({ kind, name, revision, digest, change: before === undefined ? 'created' : 'updated' })
+    }
+    return done
+  })
+  return { items }
+}
+
+function readAll(documents: readonly string[], now: number): readonly LoadedResource[] {
+  const faults: string[] = []
+  const loaded: LoadedResource[] = []
+  for (const [index, document] of documents.entries()) {
+    try {
+      const resource = loadResource(document, { revision: 0, source: 'database', updated: now })
+      if (loaded.some(({ kind, name }) => kind === resource.kind && name === resource.name)) {
+        faults.push(`document ${index + 1}: ${resource.kind} ${resource.name} occurs twice`)
+      }
+      loaded.push(resource)
+    } catch (error) {
+      if (!isTouchstoneError(error)) throw error
+      faults.push(`document ${index + 1}: ${error.message}`)
+    }
+  }
+  if (faults.length > 0) throw new TouchstoneError('policy.invalid', faults.join('\n'))
+  return loaded
+}
+
+/** A purpose that nobody serves yet is no fault: operators may begin with references. */
+async function checkTogether(policies: PolicySource, loaded: readonly LoadedResource[]): Promise<void> {
+  const after = await policies.with(loaded)
+  for (const purpose of ['enrolment', 'attestation'] as const) {
+    try {
+      after.policyFor(purpose)
+    } catch (error) {
+      if (!isTouchstoneError(error, 'policy.none')) throw error
+    }
+  }
+}

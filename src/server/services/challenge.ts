@@ -1,0 +1,36 @@
+import { createHmac } from 'node:crypto'
+import { makeNonce, selectionToAsk } from '../../attest/index.ts'
+import { toHex } from '../../core/index.ts'
+import { formatPcrSelection, type PcrSelection } from '../../tpm/index.ts'
+import type { Challenge, ChallengeRequest } from '../../wire/index.ts'
+import type { VerifierDeps } from './deps.ts'
+import type { PolicySnapshot } from './policies.ts'
+
+const SALT_SIZE = 16
+
+/** The scope of a nonce; see `makeNonce`. */
+export const PURPOSE = 'attestation'
+
+/**
+ * A nonce, what to quote, and which firmware log the verifier has already. The answer to somebody unknown looks the
+ * same: its log digest is made of a secret and of what was asked, so that it also stays the same.
+ */
+export async function challengeNode(deps: VerifierDeps, { nodeId, akName }: ChallengeRequest): Promise<Challenge> {
+  const { store, clock, random, secrets } = deps
+  const node = await store.nodes.byId(nodeId)
+  const pcrs = formatPcrSelection(selectionFor(await deps.policies.current()))
+  const pseudonym = createHmac('sha256', secrets.pseudonym).update(nodeId).update(akName).digest('hex')
+  const known = node?.akName === toHex(akName) ? node.eventLog : undefined
+  const nonce = makeNonce(
+    secrets.nonce,
+    { purpose: PURPOSE, nodeId, akName, selection: pcrs },
+    clock.now(),
+    random(SALT_SIZE),
+  )
+  return { nonce, pcrs, knownEventLog: known ?? pseudonym }
+}
+
+/** What nodes quote, the same in both rounds as long as the policy is. */
+export function selectionFor(snapshot: PolicySnapshot): PcrSelection {
+  return selectionToAsk(snapshot.policyFor('attestation').pcrs)
+}

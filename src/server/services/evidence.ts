@@ -1,0 +1,176 @@
+import { type Appraisal, type AppraisalInput, checkNonce, explainCheck } from '../../attest/index.ts'
+import { firstFailure, fromHex, toHex, uuidV7 } from '../../core/index.ts'
+import type { NodeRecord, PriorState, Repositories } from '../../store/index.ts'
+import { formatPcrSelection, type PcrSelection } from '../../tpm/index.ts'
+import { type AttestationResult, type Evidence, evidenceQualifyingData, sha256 } from '../../wire/index.ts'
+import { Refusal, refuseFailed } from '../http/refusal.ts'
+import { PURPOSE, selectionFor } from './challenge.ts'
+import type { VerifierDeps } from './deps.ts'
+import { issueCertificates } from './issuing.ts'
+import { authenticity, inputsOf, judge, priorOf } from './judgement.ts'
+import { type PolicySnapshot, underCurrentPolicy } from './policies.ts'
+import { makeResult } from './result.ts'
+import { readTpmKey } from './tpm-key.ts'
+
+/**
+ * Evidence in, verdict out. In this order: the nonce's MAC, the node, the quote's signature; logs are looked at behind
+ * those only. Evidence that is authentic and new is accepted whatever it says, and the verdict is recorded; what is not
+ * is refused and leaves no trace.
+ */
+export async function receiveEvidence(deps: VerifierDeps, body: Evidence): Promise<AttestationResult> {
+  const node = await deps.store.nodes.byId(body.nodeId)
+  const result = await underCurrentPolicy(deps.policies, async (snapshot) => {
+    const selection = selectionFor(snapshot)
+    const nonceIssued = checkFreshness(deps, body, node, selection)
+    // A genuine MAC over this AK means that the node was known when the nonce was issued.
+    if (node === undefined) throw new Refusal('challenge.forged')
+    const eventLog = await eventLogOf(deps, node, body)
+    const evidence = evidenceOf(node, body, eventLog, selection, snapshot)
+    const appraisal = judge(evidence)
+    refuseFailed(authenticity(appraisal.checks), 'attestation.unauthenticated')
+    refuseFailed(appraisal.checks.filter(({ check }) => check === 'quote.nonce'))
+    return accept(deps, snapshot, { node, body, evidence, appraisal, prior: priorOf(body.quote, nonceIssued) })
+  })
+  if (body.request.renewal === undefined || result.status !== 'affirming' || node === undefined) return result
+  const { renewal } = body.request
+  // A transaction of its own: should the gate refuse, the verdict stays recorded.
+  const certificates = await deps.store.transaction((tx) =>
+    issueCertificates(deps, tx, { nodeId: node.nodeId, request: renewal, accept: ['affirming'] }),
+  )
+  return { ...result, ...certificates }
+}
+
+/** When the nonce was issued. An unknown node has no AK that a nonce could be genuine for. */
+function checkFreshness(
+  { secrets, clock }: VerifierDeps,
+  body: Evidence,
+  node: NodeRecord | undefined,
+  selection: PcrSelection,
+): number {
+  const scope = {
+    purpose: PURPOSE,
+    nodeId: body.nodeId,
+    akName: fromHex(node?.akName ?? '') ?? Buffer.alloc(0),
+    selection: formatPcrSelection(selection),
+  }
+  const nonce = checkNonce([secrets.nonce], body.nonce, scope, clock.now())
+  if (!nonce.ok) throw new Refusal(nonce.code)
+  return nonce.issuedAt
+}
+
+async function eventLogOf({ store }: VerifierDeps, node: NodeRecord, body: Evidence): Promise<Buffer> {
+  const { eventLog, eventLogDigest } = body
+  if (eventLog === undefined) {
+    const stored = await store.logs.ofNode(node.nodeId, eventLogDigest)
+    if (stored === undefined) throw new Refusal('attestation.log_unknown')
+    return stored
+  }
+  if (toHex(sha256(eventLog)) !== eventLogDigest) throw new Refusal('attestation.log_digest')
+  return eventLog
+}
+
+type Judged = AppraisalInput & { readonly selection: PcrSelection }
+
+function evidenceOf(
+  node: NodeRecord,
+  body: Evidence,
+  eventLog: Buffer,
+  selection: PcrSelection,
+  snapshot: PolicySnapshot,
+): Judged {
+  return {
+    policy: snapshot.policyFor('attestation'),
+    references: snapshot.references,
+    ak: { decoded: readTpmKey('akPublic', node.akPublic).pub },
+    enrolment: 'enrolled',
+    ek: node.ekPublic,
+    quote: body.quote,
+    signature: body.signature,
+    nonce: evidenceQualifyingData(body.nonce, body.request),
+    selection,
+    eventLog,
+    ...(body.imaLog === undefined ? {} : { imaLog: body.imaLog }),
+    ...(body.untrustedPcrs === undefined ? {} : { pcrs: body.untrustedPcrs }),
+    ...(node.prior === undefined ? {} : { prior: node.prior }),
+  }
+}
+
+interface Accepted {
+  readonly node: NodeRecord
+  readonly body: Evidence
+  readonly evidence: Judged
+  readonly appraisal: Appraisal
+  readonly prior: PriorState
+}
+
+async function accept(
+  deps: VerifierDeps,
+  snapshot: PolicySnapshot,
+  accepted: Accepted,
+): Promise<AttestationResult | 'stale'> {
+  const { node, body, appraisal } = accepted
+  const result = await makeResult(deps, node, appraisal, accepted.evidence.policy, body.request)
+  const outcome = await deps.store.transaction(async (tx) => {
+    if ((await tx.resources.version()) !== snapshot.version) return 'stale'
+    await record(deps, tx, accepted, result)
+    return 'recorded'
+  })
+  if (outcome === 'stale') return outcome
+  const failure = appraisal.status === 'affirming' ? undefined : firstFailure(appraisal.checks)
+  return {
+    status: appraisal.status,
+    result,
+    interval: deps.settings.interval,
+    ...(failure === undefined ? {} : { reason: explainCheck(failure) }),
+  }
+}
+
+async function record(
+  deps: VerifierDeps,
+  tx: Repositories,
+  { node, body, evidence, appraisal, prior }: Accepted,
+  result: string,
+): Promise<void> {
+  const { clock, random, settings, version } = deps
+  const now = clock.now()
+  const { nodeId, akName } = node
+  const id = uuidV7(now, random(10))
+  const eventLog = appraisal.facts === undefined ? undefined : body.eventLogDigest
+  const isNew = await tx.nodes.accept(nodeId, {
+    akName,
+    prior,
+    attestation: id,
+    ...(eventLog === undefined ? {} : { eventLog }),
+  })
+  if (!isNew) throw new Refusal(await whyNot(tx, node))
+  const { renewal } = body.request
+  await tx.attestations.insert(
+    {
+      id,
+      nodeId,
+      purpose: 'attestation',
+      time: now,
+      freshFrom: prior.nonceIssued,
+      akName,
+      resetCount: prior.resetCount,
+      ...(renewal === undefined ? {} : { requestSha256: toHex(sha256(renewal)) }),
+      verdict: appraisal,
+      inputs: inputsOf(evidence, { now, build: version, labels: node.labels, nonce: toHex(body.nonce) }),
+      quote: body.quote,
+      signature: body.signature,
+      result,
+    },
+    settings.limits.attestationsPerNode,
+  )
+  if (eventLog === undefined) return
+  const { logsPerNode: logs, logBytesPerNode: bytes } = settings.limits
+  await tx.logs.put(nodeId, eventLog, Buffer.from(evidence.eventLog), { logs, bytes }, now)
+}
+
+/** Why the conditional update found nothing to update. */
+async function whyNot(tx: Repositories, node: NodeRecord) {
+  const now = await tx.nodes.byId(node.nodeId)
+  if (now?.akName !== node.akName) return 'attestation.unauthenticated'
+  if (now.status === 'suspended') return 'node.suspended'
+  return now.status === 'pending' ? 'node.pending' : 'attestation.replayed'
+}

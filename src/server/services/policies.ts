@@ -1,0 +1,140 @@
+import { parseResources, type Policy, type ReferenceSet } from '../../attest/index.ts'
+import { type Clock, isTouchstoneError, TouchstoneError } from '../../core/index.ts'
+import type { ResourceRecord, Store } from '../../store/index.ts'
+
+/** How long a snapshot may be used before the database is asked again. */
+const MAX_AGE_MS = 2000
+
+export const KINDS = { policy: 'AttestationPolicy', references: 'ReferenceSet' } as const
+
+export type Purpose = 'enrolment' | 'attestation'
+
+/** One document, read and where it came from. */
+export interface LoadedResource {
+  readonly kind: string
+  readonly name: string
+  /** 0 for what comes from a file. */
+  readonly revision: number
+  readonly source: 'file' | 'database'
+  readonly document: string
+  readonly digest: string
+  readonly updated: number
+  readonly parsed: Policy | ReferenceSet
+}
+
+export interface PolicySnapshot {
+  /** See `resources.version` of the store. */
+  readonly version: number
+  readonly resources: readonly LoadedResource[]
+  readonly references: readonly ReferenceSet[]
+  /** Throws `policy.none` or `policy.ambiguous`. */
+  policyFor(purpose: Purpose): Policy
+}
+
+export interface PolicySource {
+  /** What is in force, at most two seconds old, or as of now. */
+  current(age?: 'fresh'): Promise<PolicySnapshot>
+  /** What would be in force with `applied` on top; for judging documents before they are stored. */
+  with(applied: readonly LoadedResource[]): Promise<PolicySnapshot>
+}
+
+/** The policy that each purpose is pinned to by the configuration. */
+export type Pins = { readonly [purpose in Purpose]?: string | undefined }
+
+/** `files` come from the configuration; what operators apply replaces a file of the same kind and name. */
+export function policySource(store: Store, clock: Clock, files: readonly LoadedResource[], pins: Pins): PolicySource {
+  let latest: { readonly at: number; readonly snapshot: PolicySnapshot } | undefined
+
+  const load = async (): Promise<PolicySnapshot> => {
+    const version = await store.resources.version()
+    if (latest?.snapshot.version === version) return latest.snapshot
+    const stored = await store.resources.list()
+    return snapshotOf(version, [...files, ...stored.map(loadStored)], pins)
+  }
+
+  const current = async (age?: 'fresh') => {
+    const now = clock.now()
+    if (age === undefined && latest !== undefined && now - latest.at <= MAX_AGE_MS && now >= latest.at)
+      return latest.snapshot
+    const snapshot = await load()
+    latest = { at: now, snapshot }
+    return snapshot
+  }
+
+  return {
+    current,
+    with: async (applied) => {
+      const base = await load()
+      return snapshotOf(base.version, [...base.resources, ...applied], pins)
+    },
+  }
+}
+
+const ATTEMPTS = 3
+
+/**
+ * Runs `work` under the policies in force. `work` answers `stale` when it found, inside its transaction, that they had
+ * changed since the snapshot was taken; then it runs again under the new ones. Throws `resource.raced` when they change
+ * faster than that.
+ */
+export async function underCurrentPolicy<T>(
+  policies: PolicySource,
+  work: (snapshot: PolicySnapshot) => Promise<T | 'stale'>,
+): Promise<T> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const outcome = await work(await policies.current(attempt === 0 ? undefined : 'fresh'))
+    if (outcome !== 'stale') return outcome
+  }
+  throw new TouchstoneError('resource.raced')
+}
+
+/** Reads one document. Throws `policy.invalid`. */
+export function loadResource(
+  document: string,
+  origin: Pick<LoadedResource, 'revision' | 'source' | 'updated'>,
+): LoadedResource {
+  const [parsed, ...more] = parseResources(document)
+  if (parsed === undefined || more.length > 0) {
+    throw new TouchstoneError('policy.invalid', `expected one document, found ${more.length + 1}`)
+  }
+  return { ...origin, kind: parsed.kind, name: parsed.name, digest: parsed.digest, document, parsed }
+}
+
+/** What was applied was valid then; when it no longer is, that is the verifier's trouble and not that of who asks. */
+function loadStored({ kind, name, revision, document, updated }: ResourceRecord): LoadedResource {
+  try {
+    return loadResource(document, { revision, source: 'database', updated })
+  } catch (cause) {
+    if (!isTouchstoneError(cause)) throw cause
+    throw new TouchstoneError('store.row', `${kind} ${name}, revision ${revision}, cannot be read`, { cause })
+  }
+}
+
+function snapshotOf(version: number, layers: readonly LoadedResource[], pins: Pins): PolicySnapshot {
+  // Later layers replace earlier ones of the same kind and name.
+  const byName = new Map(layers.map((resource) => [`${resource.kind}/${resource.name}`, resource]))
+  const resources = [...byName.values()].sort((a, b) => a.name.localeCompare(b.name, 'en'))
+  const policies = resources.flatMap(({ parsed }) => (parsed.kind === 'AttestationPolicy' ? [parsed] : []))
+  return {
+    version,
+    resources,
+    references: resources.flatMap(({ parsed }) => (parsed.kind === 'ReferenceSet' ? [parsed] : [])),
+    policyFor: (purpose) => choose(policies, purpose, pins[purpose]),
+  }
+}
+
+/** The pinned policy; else the only one made for the purpose; else the only one made for any. */
+function choose(policies: readonly Policy[], purpose: Purpose, pin: string | undefined): Policy {
+  const named = pin === undefined ? undefined : policies.filter(({ name }) => name === pin)
+  const own = policies.filter((policy) => policy.purpose === purpose)
+  const candidates = named ?? (own.length > 0 ? own : policies.filter((policy) => policy.purpose === 'any'))
+  const [policy, ...more] = candidates
+  if (policy === undefined) {
+    throw new TouchstoneError('policy.none', `there is no policy ${pin ?? ''} for ${purpose}`.replace('  ', ' '))
+  }
+  if (more.length > 0) {
+    const names = candidates.map(({ name }) => name).join(', ')
+    throw new TouchstoneError('policy.ambiguous', `for ${purpose} there are ${names}`)
+  }
+  return policy
+}

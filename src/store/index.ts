@@ -1,0 +1,19 @@
+export type {
+  AttestationPage,
+  AttestationPurpose,
+  AttestationRow,
+  AttestationSummaryRow,
+  NewAttestation,
+} from './attestations.ts'
+export type { AuditRecord } from './audit.ts'
+export type { CertificateRecord } from './certificates.ts'
+export type { NodeEk } from './eks.ts'
+export type { Engine } from './engine.ts'
+export type { LogQuota } from './evidence-logs.ts'
+export type { AcceptedEvidence, NewNode, NodeKeys, NodePage, NodeRecord, NodeStatus, PriorState } from './nodes.ts'
+export type { OnboardingSession } from './onboarding-sessions.ts'
+export type { ResourceRecord } from './resources.ts'
+export { sqliteEngine } from './sqlite.ts'
+export type { Repositories, Store } from './store.ts'
+export { openStore } from './store.ts'
+export type { Role, TokenRecord } from './tokens.ts'

@@ -1,0 +1,175 @@
+import { type Kysely, sql } from 'kysely'
+import type { Engine } from './engine.ts'
+import type { Tables } from './tables.ts'
+
+export interface Migration {
+  /** Counts up from 1 without gaps. */
+  readonly version: number
+  readonly name: string
+  up(db: Kysely<Tables>, engine: Engine): Promise<void>
+}
+
+/** Never edited once released: a change is a new migration. */
+export const MIGRATIONS: readonly Migration[] = [{ version: 1, name: 'first', up: createFirst }]
+
+async function createFirst(db: Kysely<Tables>, { bytes }: Engine): Promise<void> {
+  const { schema } = db
+
+  await schema
+    .createTable('secrets')
+    .addColumn('name', 'text', (c) => c.primaryKey())
+    .addColumn('value', bytes, (c) => c.notNull())
+    .addColumn('created', 'bigint', (c) => c.notNull())
+    .execute()
+
+  await schema
+    .createTable('nodes')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('status', 'text', (c) => c.notNull())
+    .addColumn('model', 'text', (c) => c.notNull())
+    .addColumn('serial', 'text', (c) => c.notNull())
+    .addColumn('holdsIdentity', 'integer', (c) => c.notNull())
+    .addColumn('labels', 'text', (c) => c.notNull())
+    .addColumn('admittedBy', 'text', (c) => c.notNull())
+    .addColumn('ekSha256', 'text', (c) => c.notNull())
+    .addColumn('ekPublic', bytes, (c) => c.notNull())
+    .addColumn('akPublic', bytes, (c) => c.notNull())
+    .addColumn('akName', 'text', (c) => c.notNull())
+    .addColumn('devicePublic', bytes, (c) => c.notNull())
+    .addColumn('deviceKeyName', 'text', (c) => c.notNull())
+    .addColumn('created', 'bigint', (c) => c.notNull())
+    .addColumn('enrolled', 'bigint', (c) => c.notNull())
+    .addColumn('lastNonceIssued', 'bigint')
+    .addColumn('lastClock', 'text')
+    .addColumn('lastResetCount', 'bigint')
+    .addColumn('lastRestartCount', 'bigint')
+    .addColumn('lastSafe', 'integer')
+    .addColumn('lastFirmwareVersion', 'text')
+    .addColumn('lastEventLog', 'text')
+    .addColumn('lastAttestation', 'text')
+    .addColumn('reenrolAkName', 'text')
+    .addColumn('reenrolDeviceKeyName', 'text')
+    .addColumn('reenrolRequested', 'bigint')
+    .addColumn('reenrolApproved', 'bigint')
+    .execute()
+  // One machine, one node: held by the database itself, so that no race between two admissions can break it.
+  await schema
+    .createIndex('nodesIdentity')
+    .on('nodes')
+    .columns(['model', 'serial'])
+    .unique()
+    .where(sql.ref('holdsIdentity'), '=', 1)
+    .execute()
+  await schema.createIndex('nodesStatus').on('nodes').columns(['status', 'id']).execute()
+
+  await schema
+    .createTable('nodeEks')
+    .addColumn('spkiSha256', 'text', (c) => c.primaryKey())
+    .addColumn('nodeId', 'text', (c) => c.notNull().references('nodes.id'))
+    .addColumn('certificate', bytes)
+    .addColumn('created', 'bigint', (c) => c.notNull())
+    .execute()
+  await schema.createIndex('nodeEksNode').on('nodeEks').column('nodeId').execute()
+
+  await schema
+    .createTable('onboardingSessions')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('ekSha256', 'text', (c) => c.notNull())
+    .addColumn('ekPublic', bytes, (c) => c.notNull())
+    .addColumn('ekCertificate', bytes)
+    .addColumn('akPublic', bytes, (c) => c.notNull())
+    .addColumn('akName', 'text', (c) => c.notNull())
+    .addColumn('model', 'text', (c) => c.notNull())
+    .addColumn('serial', 'text', (c) => c.notNull())
+    .addColumn('pcrs', 'text', (c) => c.notNull())
+    .addColumn('secret', bytes, (c) => c.notNull())
+    .addColumn('created', 'bigint', (c) => c.notNull())
+    .addColumn('expires', 'bigint', (c) => c.notNull())
+    .addColumn('consumed', 'bigint')
+    .execute()
+  await schema.createIndex('onboardingSessionsExpires').on('onboardingSessions').column('expires').execute()
+  await schema.createIndex('onboardingSessionsEk').on('onboardingSessions').column('ekSha256').execute()
+
+  await schema
+    .createTable('evidenceLogs')
+    .addColumn('digest', 'text', (c) => c.primaryKey())
+    .addColumn('size', 'bigint', (c) => c.notNull())
+    .addColumn('bytes', bytes, (c) => c.notNull())
+    .addColumn('stored', 'bigint', (c) => c.notNull())
+    .execute()
+  await schema
+    .createTable('nodeLogs')
+    .addColumn('nodeId', 'text', (c) => c.notNull().references('nodes.id'))
+    .addColumn('digest', 'text', (c) => c.notNull().references('evidenceLogs.digest'))
+    .addColumn('used', 'bigint', (c) => c.notNull())
+    .addPrimaryKeyConstraint('nodeLogsKey', ['nodeId', 'digest'])
+    .execute()
+  await schema.createIndex('nodeLogsDigest').on('nodeLogs').column('digest').execute()
+
+  await schema
+    .createTable('attestations')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('nodeId', 'text', (c) => c.notNull().references('nodes.id'))
+    .addColumn('purpose', 'text', (c) => c.notNull())
+    .addColumn('time', 'bigint', (c) => c.notNull())
+    .addColumn('freshFrom', 'bigint', (c) => c.notNull())
+    .addColumn('akName', 'text', (c) => c.notNull())
+    .addColumn('resetCount', 'bigint', (c) => c.notNull())
+    .addColumn('requestSha256', 'text')
+    .addColumn('status', 'text', (c) => c.notNull())
+    .addColumn('vector', 'text', (c) => c.notNull())
+    .addColumn('checks', 'text', (c) => c.notNull())
+    .addColumn('firstFailure', 'text')
+    .addColumn('inputs', 'text', (c) => c.notNull())
+    .addColumn('quote', bytes, (c) => c.notNull())
+    .addColumn('signature', bytes, (c) => c.notNull())
+    .addColumn('result', 'text')
+    .execute()
+  await schema.createIndex('attestationsNode').on('attestations').columns(['nodeId', 'id']).execute()
+
+  await schema
+    .createTable('certificates')
+    .addColumn('serial', 'text', (c) => c.primaryKey())
+    .addColumn('nodeId', 'text', (c) => c.notNull().references('nodes.id'))
+    .addColumn('kind', 'text', (c) => c.notNull())
+    .addColumn('keyName', 'text', (c) => c.notNull())
+    .addColumn('notBefore', 'bigint', (c) => c.notNull())
+    .addColumn('notAfter', 'bigint', (c) => c.notNull())
+    .addColumn('pem', 'text', (c) => c.notNull())
+    .addColumn('revoked', 'bigint')
+    .execute()
+  await schema.createIndex('certificatesNode').on('certificates').columns(['nodeId', 'notAfter']).execute()
+
+  await schema
+    .createTable('resources')
+    .addColumn('kind', 'text', (c) => c.notNull())
+    .addColumn('name', 'text', (c) => c.notNull())
+    .addColumn('revision', 'integer', (c) => c.notNull())
+    .addColumn('document', 'text', (c) => c.notNull())
+    .addColumn('digest', 'text', (c) => c.notNull())
+    .addColumn('updated', 'bigint', (c) => c.notNull())
+    .addColumn('actor', 'text', (c) => c.notNull())
+    .addPrimaryKeyConstraint('resourcesKey', ['kind', 'name', 'revision'])
+    .execute()
+
+  await schema
+    .createTable('tokens')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('name', 'text', (c) => c.notNull().unique())
+    .addColumn('role', 'text', (c) => c.notNull())
+    .addColumn('secretSha256', 'text', (c) => c.notNull())
+    .addColumn('created', 'bigint', (c) => c.notNull())
+    .addColumn('revoked', 'bigint')
+    .execute()
+
+  await schema
+    .createTable('audit')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('time', 'bigint', (c) => c.notNull())
+    .addColumn('actor', 'text', (c) => c.notNull())
+    .addColumn('action', 'text', (c) => c.notNull())
+    .addColumn('subject', 'text', (c) => c.notNull())
+    .addColumn('detail', 'text', (c) => c.notNull())
+    .execute()
+  await schema.createIndex('auditSubject').on('audit').columns(['subject', 'id']).execute()
+}

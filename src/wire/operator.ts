@@ -1,0 +1,142 @@
+import { z } from 'zod'
+import { hexSchema } from './bytes.ts'
+import { check } from './problem.ts'
+
+/** The bodies of the operators' API. Times are RFC 3339 UTC; integers of 64 bits are decimal text. */
+
+const time = z.string()
+const status = z.enum(['none', 'affirming', 'warning', 'contraindicated'])
+const vector = z.record(z.string(), z.number().int())
+const name = z.string().regex(/^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/, 'expected a DNS label')
+const labels = z.record(name, z.string().max(63))
+
+/** `active` nodes attest; `pending` ones wait for an operator; `suspended` ones are refused until activated again. */
+export const nodeStatus = z.enum(['pending', 'active', 'suspended'])
+
+/** Lists come in pages, newest first or by name; `next` is the `after` of the next page. */
+export const pageQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+  after: z.string().max(128).optional(),
+})
+
+function page<T extends z.ZodType>(item: T) {
+  return z.object({ items: z.array(item), next: z.string().optional() })
+}
+
+export const nodeSummary = z.object({
+  nodeId: z.uuid(),
+  status: nodeStatus,
+  model: z.string(),
+  serial: z.string(),
+  labels,
+  admitted: time,
+  /** The last accepted evidence and what was made of it. */
+  lastAttestation: z.object({ id: z.uuid(), time, status, firstFailure: check.optional() }).optional(),
+})
+
+const certificate = z.object({
+  serial: z.string(),
+  kind: z.enum(['device', 'ak']),
+  notBefore: time,
+  notAfter: time,
+  revoked: time.optional(),
+  pem: z.string(),
+})
+
+export const nodeDetail = nodeSummary.extend({
+  eks: z.array(z.object({ spkiSha256: hexSchema(), certificate: z.string().optional() })),
+  akName: z.string(),
+  deviceKeyName: z.string(),
+  /** As in the last accepted quote; absent before the first. */
+  clock: z
+    .object({
+      clock: z.string(),
+      resetCount: z.number().int(),
+      restartCount: z.number().int(),
+      safe: z.boolean(),
+      firmwareVersion: z.string(),
+    })
+    .optional(),
+  eventLogDigest: hexSchema().optional(),
+  certificates: z.array(certificate),
+  /** Another AK or device key asks to take this node over; `approve` lets it. */
+  reEnrolment: z
+    .object({ akName: z.string(), deviceKeyName: z.string(), requested: time, approved: time.optional() })
+    .optional(),
+  audit: z.array(z.object({ time, actor: z.string(), action: z.string(), detail: z.record(z.string(), z.string()) })),
+})
+
+export const nodeQuery = pageQuery.extend({ status: nodeStatus.optional() })
+export const nodeList = page(nodeSummary)
+
+export const nodeApproval = z.strictObject({
+  /** The node that held this model and serial until now; it is suspended and loses them. */
+  replaces: z.uuid().optional(),
+})
+
+export const attestationSummary = z.object({
+  id: z.uuid(),
+  nodeId: z.uuid(),
+  purpose: z.enum(['enrolment', 'attestation']),
+  time,
+  status,
+  vector,
+  firstFailure: check.optional(),
+})
+
+export const attestationDetail = attestationSummary.extend({
+  checks: z.array(check),
+  /** SHA-256 of everything that the verdict depended on. */
+  inputs: z.record(z.string(), z.json()),
+  result: z.string().optional(),
+})
+
+export const attestationQuery = pageQuery.extend({ node: z.uuid().optional(), status: status.optional() })
+export const attestationList = page(attestationSummary)
+
+export const resourceSummary = z.object({
+  kind: z.string(),
+  name,
+  /** Rises by one with each change; 0 for what comes from the verifier's own files. */
+  revision: z.number().int(),
+  source: z.enum(['file', 'database']),
+  digest: hexSchema(),
+  updated: time,
+})
+
+export const resourceDetail = resourceSummary.extend({ document: z.string() })
+export const resourceList = z.object({ items: z.array(resourceSummary) })
+
+/** YAML texts of one document each; all are applied, or none. */
+export const applyRequest = z.strictObject({
+  documents: z
+    .array(
+      z
+        .string()
+        .min(1)
+        .max(1 << 20),
+    )
+    .min(1)
+    .max(64),
+})
+export const applyResult = z.object({
+  items: z.array(
+    z.object({
+      kind: z.string(),
+      name,
+      revision: z.number().int(),
+      digest: hexSchema(),
+      change: z.enum(['created', 'updated', 'unchanged']),
+    }),
+  ),
+})
+
+export const health = z.object({ status: z.literal('ok') })
+export const jwks = z.object({ keys: z.array(z.record(z.string(), z.json())) })
+
+export type NodeSummary = z.output<typeof nodeSummary>
+export type NodeDetail = z.output<typeof nodeDetail>
+export type AttestationSummary = z.output<typeof attestationSummary>
+export type AttestationDetail = z.output<typeof attestationDetail>
+export type ResourceSummary = z.output<typeof resourceSummary>
+export type ApplyResult = z.output<typeof applyResult>

@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { test } from 'node:test'
+import { parsePolicy, parseReferences, parseResources, PolicyError, policyId } from '../../src/attest/policy.ts'
+import { isTouchstoneError } from '../../src/core/index.ts'
+
+const HEAD = 'apiVersion: touchstone/v1\nkind: AttestationPolicy\nmetadata: { name: fleet }\n'
+const MINIMAL = `${HEAD}spec:\n  pcrs: sha256:0-15\n  secureBoot: { enabled: { is: true } }\n`
+const DIGEST = 'ab'.repeat(32)
+const REFERENCES = `apiVersion: touchstone/v1
+kind: ReferenceSet
+metadata: { name: images }
+spec:
+  entries:
+    - { value: ${DIGEST}, label: shim, state: deprecated }
+    - { value: ${'cd'.repeat(32)} }
+`
+
+function faultsOf(text: string): string[] {
+  try {
+    parseResources(text)
+    return []
+  } catch (error) {
+    assert.ok(error instanceof PolicyError)
+    assert.ok(isTouchstoneError(error, 'policy.invalid'))
+    return error.faults.map(({ line, column, path, message }) => `${line}:${column} ${path}: ${message}`)
+  }
+}
+
+test('a minimal policy reads, with defaults that deny', () => {
+  const policy = parsePolicy(MINIMAL)
+  assert.equal(policy.name, 'fleet')
+  assert.deepEqual(policy.judged, { hash: 'sha256', pcrs: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] })
+  assert.deepEqual(policy.log, { structure: 'strict', unmeasuredBanks: 'deny', ima: 'optional' })
+  assert.equal(policy.purpose, 'any')
+  assert.deepEqual(
+    policy.rules.map(({ row, matcher }) => [row.fact, matcher.is, matcher.onFailure]),
+    [['secureBoot.enabled', true, 'deny']],
+  )
+})
+
+test('a policy is identified by its name and its exact text', () => {
+  const digest = createHash('sha256').update(MINIMAL).digest('hex')
+  assert.equal(policyId(parsePolicy(MINIMAL)), `touchstone:policy:fleet:${digest}`)
+  assert.notEqual(parsePolicy(`${MINIMAL}# changed\n`).digest, digest)
+})
+
+test('reference sets read with the state of each value, active unless it says otherwise', () => {
+  const [set] = parseReferences(REFERENCES)
+  assert.equal(set?.name, 'images')
+  assert.deepEqual(
+    set.entries.map(({ label, state }) => [label, state]),
+    [
+      ['shim', 'deprecated'],
+      [undefined, 'active'],
+    ],
+  )
+})
+
+test('reference sets beside a policy in one text come with it', () => {
+  const policy = parsePolicy(`${MINIMAL}---\n${REFERENCES}`)
+  assert.deepEqual(
+    policy.references.map(({ name }) => name),
+    ['images'],
+  )
+})
+
+test('every fault of a document is told at once, with line and column', () => {
+  const text = `apiVersion: touchstone/v2
+kind: AttestationPolicy
+metadata: { name: Fleet One }
+spec:
+  pcrs: sha256:0-15
+  colour: blue
+  secureBoot:
+    enabled: { is: yes }
+    pk: {}
+  kernel:
+    commandLine: { parameters: { allowed: ["console=*x"] } }
+`
+  assert.deepEqual(faultsOf(text), [
+    '1:13 apiVersion: expected touchstone/v1',
+    '3:19 metadata.name: expected lower-case letters, digits, dots and hyphens',
+    '6:3 spec.colour: unknown field',
+    '8:20 spec.secureBoot.enabled.is: expected true; to live with the other, let the rule warn',
+    '9:9 spec.secureBoot.pk: needs anyOf or references',
+    '11:44 spec.kernel.commandLine.parameters.allowed[0]: expected one parameter; the only wildcard is a * at its end',
+  ])
+})
+
+const refused: Readonly<Record<string, readonly [string, string]>> = {
+  'a document of another kind': [
+    'apiVersion: touchstone/v1\nkind: Pod\n',
+    '2:7 kind: expected AttestationPolicy or ReferenceSet',
+  ],
+  'a document without a kind': ['a: b\n', '1:1 kind: expected AttestationPolicy or ReferenceSet'],
+  'a missing field': [
+    `${HEAD}spec:\n  secureBoot: { enabled: { is: true } }\n`,
+    '5:3 spec.pcrs: the field is required',
+  ],
+  'a policy without any rule': [
+    `${HEAD}spec: { pcrs: "sha256:0-7" }\n`,
+    '4:7 spec: the policy has no rule: it would accept anything',
+  ],
+  'registers that no TPM has': [
+    `${HEAD}spec: { pcrs: "sha256:0-99", secureBoot: { enabled: { is: true } } }\n`,
+    '4:15 spec.pcrs: PCR selection "sha256:0-99": 0-99 is not a range within 0 to 31',
+  ],
+  'a judged bank that cannot be replayed': [
+    `${HEAD}spec: { pcrs: "sm3_256:0-7", secureBoot: { enabled: { is: true } } }\n`,
+    '4:15 spec.pcrs: the first bank is judged: it must be one of sha256, sha384, sha512, sha1, with registers',
+  ],
+  'a rule over a register that is not quoted': [
+    `${HEAD}spec: { pcrs: "sha256:0-6", secureBoot: { enabled: { is: true } } }\n`,
+    '4:52 spec.secureBoot.enabled: secureBoot.enabled reads PCR 7, which spec.pcrs does not ask for',
+  ],
+  'a digest of another bank': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", pcr: { "0": { anyOf: [${'ab'.repeat(20)}] } } }\n`,
+    '4:51 spec.pcr.0.anyOf[0]: a digest of the judged bank sha256 has 64 hex digits',
+  ],
+  'a digest in upper case': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", pcr: { "0": { anyOf: [${'AB'.repeat(32)}] } } }\n`,
+    '4:51 spec.pcr.0.anyOf[0]: expected a digest in lower-case hex',
+  ],
+  'a fact that there is not': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", requiredFacts: [moon.phase], secureBoot: { enabled: { is: true } } }\n`,
+    '4:45 spec.requiredFacts[0]: no such fact',
+  ],
+  'an IMA log required without PCR 10': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", log: { ima: required }, secureBoot: { enabled: { is: true } } }\n`,
+    '4:41 spec.log.ima: IMA needs PCR 10, which spec.pcrs does not ask for',
+  ],
+  'two reference sets of one name': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true } }, references: [{ name: a, entries: [] }, { name: a, entries: [] }] }\n`,
+    '4:115 spec.references[1].name: a is there twice',
+  ],
+  'a sequence beside other matchers': [
+    `${HEAD}spec: { pcrs: "sha256:0-15", grub: { commands: { sequence: [a], anyOf: [a] } } }\n`,
+    '4:48 spec.grub.commands: a sequence says it all: no anyOf, references or required beside it',
+  ],
+  'an unknown severity': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true, onFailure: ignore } } }\n`,
+    '4:75 spec.secureBoot.enabled.onFailure: expected deny or warn',
+  ],
+  'an unknown state of a reference': [
+    REFERENCES.replace('deprecated', 'retired'),
+    '6:102 spec.entries[0].state: expected candidate, active, deprecated, revoked',
+  ],
+  'a text without documents': ['# nothing\n', '1:1 : the text has no document'],
+  'an alias': [MINIMAL.replace('is: true', 'is: *yes'), '6:32 spec.secureBoot.enabled.is: aliases are not allowed'],
+}
+for (const [what, [text, fault]] of Object.entries(refused)) {
+  test(`${what} is refused at its place`, () => {
+    const faults = faultsOf(text)
+    assert.ok(
+      faults.some((each) => each.startsWith(fault)),
+      faults.join('\n'),
+    )
+  })
+}
+
+test('version numbers and words that other YAML readers turn into something else stay text', () => {
+  const policy = parsePolicy(
+    `${HEAD}spec: { pcrs: "sha256:0-7", firmware: { version: { anyOf: [1.10, no, 0x1f] } } }\n`,
+  )
+  assert.deepEqual(policy.rules[0]?.matcher.anyOf, ['1.10', 'no', '0x1f'])
+})
+
+test('a text of two policies is no policy, and one with a policy is no reference sets', () => {
+  assert.throws(() => parsePolicy(`${MINIMAL}---\n${MINIMAL}`), { code: 'policy.invalid' })
+  assert.throws(() => parsePolicy(REFERENCES), { code: 'policy.invalid' })
+  assert.throws(() => parseReferences(`${REFERENCES}---\n${MINIMAL}`), { code: 'policy.invalid' })
+  assert.equal(parseResources(`${REFERENCES}---\n${MINIMAL}`).length, 2)
+})

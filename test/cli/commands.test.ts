@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'node:test'
+import { z } from 'zod'
+import { touchstone } from './run-touchstone.ts'
+
+const recorded = join(import.meta.dirname, '..', '..', 'swtpm', 'boots')
+const errorBody = z.strictObject({ error: z.strictObject({ code: z.string(), message: z.string(), hint: z.string() }) })
+
+async function scratch(t: { after(work: () => Promise<void>): void }): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'ts-'))
+  t.after(() => rm(directory, { recursive: true, force: true }))
+  return directory
+}
+
+test('log show describes a recorded boot as the contract says', async () => {
+  const { code, stdout } = await touchstone('log', 'show', join(recorded, 'honest', 'eventlog.bin'), '--json')
+  assert.equal(code, 0)
+  const log = z
+    .strictObject({
+      format: z.string(),
+      registers: z.string(),
+      banks: z.array(z.string()),
+      events: z.array(
+        z.strictObject({
+          index: z.number(),
+          pcr: z.number(),
+          type: z.string(),
+          digests: z.record(z.string(), z.string()),
+          binding: z.enum(['bound', 'mismatch', 'unbound', 'none']),
+          summary: z.string(),
+        }),
+      ),
+      pcrs: z.record(z.string(), z.record(z.string(), z.string())),
+      boot: z.looseObject({ secureBoot: z.looseObject({ enabled: z.boolean() }) }),
+      findings: z.array(
+        z.looseObject({ code: z.string(), severity: z.enum(['info', 'warning', 'error']), message: z.string() }),
+      ),
+    })
+    .parse(JSON.parse(stdout))
+  assert.deepEqual([log.format, log.registers, log.banks], ['tcg2', 'pcr', ['sha1', 'sha256', 'sha384']])
+  assert.equal(log.events[0]?.type, 'EV_NO_ACTION')
+  assert.equal(log.boot.secureBoot.enabled, true)
+})
+
+test('log show for people names the command line and Secure Boot', async () => {
+  const { stdout } = await touchstone('log', 'show', join(recorded, 'cmdline', 'eventlog.bin'))
+  assert.match(stdout, /Secure Boot +on/)
+  assert.match(stdout, /kernel command line +.*init=\/bin\/sh/)
+})
+
+test('a file that is no event log is exit 2 with a coded error and a hint', async (t) => {
+  const file = join(await scratch(t), 'log')
+  await writeFile(file, 'not a log')
+  const { code, stdout, stderr } = await touchstone('log', 'show', file, '--json')
+  assert.equal(code, 2)
+  assert.match(errorBody.parse(JSON.parse(stdout)).error.code, /^(?:eventlog|decode)\./)
+  assert.match(stderr, /^error: .*\nhint: /)
+})
+
+const USAGE = [
+  ['log', 'show'],
+  ['frobnicate'],
+  ['appraise', '--json'],
+  ['get', 'nodes', '-o', 'xml'],
+  ['serve'],
+] as const
+for (const args of USAGE) {
+  test(`"touchstone ${args.join(' ')}" is a usage error: exit 2`, async () => {
+    assert.equal((await touchstone(...args)).code, 2)
+  })
+}
+
+test('policy learn prints a policy that policy check accepts', async (t) => {
+  const file = join(await scratch(t), 'policy.yaml')
+  const learned = await touchstone('policy', 'learn', '--from', join(recorded, 'honest', 'eventlog.bin'))
+  await writeFile(file, learned.stdout)
+  const checked = await touchstone('policy', 'check', file)
+  assert.equal(checked.code, 0, checked.stderr)
+  assert.match(learned.stdout, /pcrs: sha256:0-15/)
+})
+
+test('policy check names every fault with line and column, and exits 2', async (t) => {
+  const file = join(await scratch(t), 'policy.yaml')
+  await writeFile(
+    file,
+    'apiVersion: touchstone/v1\nkind: AttestationPolicy\nmetadata: { name: x }\nspec:\n  pcrs: sha256:0-99\n  colour: red\n',
+  )
+  const { code, stderr } = await touchstone('policy', 'check', file)
+  assert.equal(code, 2)
+  assert.match(stderr, /policy\.yaml:5:\d+: spec\.pcrs/)
+  assert.match(stderr, /policy\.yaml:6:\d+: spec\.colour|policy\.yaml:6:\d+: .*colour/)
+})
+
+test('ca init makes keys of mode 0600 and refuses to make them twice', async (t) => {
+  const dataDir = join(await scratch(t), 'data')
+  assert.equal((await touchstone('ca', 'init', '--data-dir', dataDir)).code, 0)
+  for (const name of await readdir(join(dataDir, 'ca'))) {
+    assert.equal((await stat(join(dataDir, 'ca', name))).mode & 0o777, 0o600, name)
+  }
+  const again = await touchstone('ca', 'init', '--data-dir', dataDir, '--json')
+  assert.equal(again.code, 1)
+  assert.equal(errorBody.parse(JSON.parse(again.stdout)).error.code, 'ca.exists')
+})
+
+test('tokens are shown once, listed without their secret, and revoked', async (t) => {
+  const dataDir = join(await scratch(t), 'data')
+  await touchstone('ca', 'init', '--data-dir', dataDir)
+  const made = await touchstone('token', 'create', 'alice', '--role', 'operator', '--data-dir', dataDir)
+  assert.match(made.stdout, /^touchstone_\S+\n$/)
+  const listed = await touchstone('token', 'list', '--data-dir', dataDir, '-o', 'json')
+  assert.ok(!listed.stdout.includes(made.stdout.trim().split('_').at(-1) ?? ''))
+  assert.match(listed.stdout, /"name":"alice","role":"operator"/)
+  assert.equal((await touchstone('token', 'create', 'alice', '--data-dir', dataDir)).code, 1)
+  assert.equal((await touchstone('token', 'revoke', 'alice', '--data-dir', dataDir)).code, 0)
+  assert.equal((await touchstone('token', 'revoke', 'alice', '--data-dir', dataDir)).code, 1)
+})
+
+test('an operator command without its environment says which variable is missing', async () => {
+  const { code, stderr } = await touchstone('get', 'nodes')
+  assert.equal(code, 2)
+  assert.match(stderr, /TOUCHSTONE_URL is not set/)
+})

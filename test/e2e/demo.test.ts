@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'node:test'
+import { promisify } from 'node:util'
+import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from 'jose'
+import { z } from 'zod'
+
+const run = promisify(execFile)
+const root = join(import.meta.dirname, '..', '..')
+
+const answerSchema = z.strictObject({
+  nodeId: z.string(),
+  deviceCertificate: z.string(),
+  chain: z.tuple([z.string(), z.string()]),
+  verdicts: z.array(
+    z.strictObject({
+      step: z.string(),
+      status: z.string(),
+      firstFailure: z
+        .looseObject({
+          check: z.string(),
+          claim: z.string().optional(),
+          expected: z.json().optional(),
+          actual: z.json().optional(),
+        })
+        .optional(),
+    }),
+  ),
+  result: z.string(),
+  jwks: z.custom<JSONWebKeySet>((value) => typeof value === 'object' && value !== null && 'keys' in value),
+})
+
+test('the demo answers what the contract says, its certificates and token hold elsewhere, and nothing is left', async (t) => {
+  const temporary = await mkdtemp(join(tmpdir(), 'ts-'))
+  t.after(() => rm(temporary, { recursive: true }))
+  const { stdout, stderr } = await run(process.execPath, [join(root, 'scripts/demo/main.ts'), '--json'], {
+    maxBuffer: 16 << 20,
+    env: { ...process.env, TMPDIR: temporary },
+  })
+  const answer = answerSchema.parse(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? ''))
+
+  await t.test('each boot has the verdict that it deserves', () => {
+    assert.deepEqual(
+      answer.verdicts.map(({ step, status }) => `${step} ${status}`),
+      [
+        'honest affirming',
+        'cmdline contraindicated',
+        'secureboot contraindicated',
+        'log contraindicated',
+        'restored affirming',
+      ],
+    )
+  })
+
+  await t.test('the first failure of the command line names event, PCR, expected and actual', () => {
+    const failure = answer.verdicts[1]?.firstFailure
+    assert.equal(failure?.claim, 'kernel.commandLine')
+    assert.match(JSON.stringify(failure.expected), /lockdown=integrity/)
+    assert.match(JSON.stringify(failure.actual), /init=\/bin\/sh/)
+    const event = z.object({ pcr: z.number(), type: z.string(), summary: z.string() }).parse(failure['event'])
+    assert.equal(event.pcr, 8)
+    assert.match(event.summary, /^kernel_cmdline: /)
+  })
+
+  await t.test('that of Secure Boot names the variable, that of the edited log the registers', () => {
+    const [, , secureBoot, log] = answer.verdicts
+    assert.equal(z.object({ summary: z.string() }).parse(secureBoot?.firstFailure?.['event']).summary, 'SecureBoot: 00')
+    assert.equal(log?.firstFailure?.check, 'quote.digest')
+    const actual = z
+      .object({ pcrs: z.object({ sha256: z.record(z.string(), z.string()) }) })
+      .parse(log.firstFailure.actual)
+    assert.deepEqual(Object.keys(actual.pcrs.sha256), ['8', '9'])
+  })
+
+  await t.test('four attacks are refused, each with a code', () => {
+    for (const code of [
+      'onboarding.identity_claimed',
+      'enrol.certification_binding',
+      'enrol.key_attributes',
+      'attestation.replayed',
+    ]) {
+      assert.ok(stderr.includes(`[${code}]`), code)
+    }
+  })
+
+  await t.test('OpenSSL accepts the device certificate under the chain', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'touchstone-test-'))
+    t.after(() => rm(directory, { recursive: true }))
+    const file = async (name: string, pem: string) => {
+      await writeFile(join(directory, name), pem)
+      return join(directory, name)
+    }
+    const [issuing, anchor] = answer.chain
+    const args = [
+      'verify',
+      '-x509_strict',
+      '-CAfile',
+      await file('root.pem', anchor),
+      '-untrusted',
+      await file('issuing.pem', issuing),
+    ]
+    await run('openssl', [...args, await file('device.pem', answer.deviceCertificate)])
+  })
+
+  await t.test('the token verifies with the published keys and is good for ten minutes more', async () => {
+    const { payload } = await jwtVerify(answer.result, createLocalJWKSet(answer.jwks))
+    assert.equal(payload.sub, answer.nodeId)
+    assert.ok((payload.exp ?? 0) > Date.now() / 1000 + 600)
+    assert.ok(z.object({ jkt: z.string() }).safeParse(payload['cnf']).success)
+  })
+
+  await t.test('no directory of the demo is left', async () => {
+    assert.deepEqual(await readdir(temporary), [])
+  })
+})

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { createPublicKey, randomBytes } from 'node:crypto'
+import { chmodSync, copyFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { flattenedVerify } from 'jose'
+import { initCa, loadCa, readCaCertificates } from '../../src/server/ca-directory.ts'
+import { openResultsKey } from '../../src/server/results-key.ts'
+import { code, temporaryDirectory } from '../store/temporary-store.ts'
+
+const input = { passphrase: 'correct horse', organization: 'Test', now: Date.now(), random: randomBytes }
+
+test('makes a P-384 root and a P-256 issuing authority that openssl accepts, all files private', async (t) => {
+  const directory = join(temporaryDirectory(t), 'ca')
+  await initCa(directory, input)
+  assert.deepEqual(readdirSync(directory).toSorted(), ['issuing.key.pem', 'issuing.pem', 'root.key.pem', 'root.pem'])
+  assert.equal(statSync(directory).mode & 0o777, 0o700)
+  for (const name of readdirSync(directory)) assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600, name)
+  const file = (name: string) => join(directory, name)
+  execFileSync('openssl', ['verify', '-x509_strict', '-CAfile', file('root.pem'), file('issuing.pem')])
+  const text = execFileSync('openssl', ['x509', '-in', file('root.pem'), '-noout', '-text']).toString()
+  assert.match(text, /secp384r1/)
+})
+
+test('the verifier issues without the key of the root', async (t) => {
+  const directory = join(temporaryDirectory(t), 'ca')
+  await initCa(directory, input)
+  rmSync(join(directory, 'root.key.pem'))
+  const ca = await loadCa(directory, input.passphrase, input.now)
+  assert.equal(ca.chain.length, 2)
+})
+
+test('never makes a second authority over the first, and finishes one that a crash left half made', async (t) => {
+  const directory = join(temporaryDirectory(t), 'ca')
+  await initCa(directory, input)
+  await assert.rejects(initCa(directory, input), code('ca.exists'))
+  rmSync(join(directory, 'issuing.pem'))
+  await assert.rejects(readCaCertificates(directory), code('ca.missing'))
+  await initCa(directory, input)
+  await loadCa(directory, input.passphrase, input.now)
+})
+
+test('refuses another passphrase, a key that others can read, and files that do not belong together', async (t) => {
+  const directory = join(temporaryDirectory(t), 'ca')
+  const other = join(temporaryDirectory(t), 'ca')
+  await initCa(directory, input)
+  await initCa(other, input)
+  await assert.rejects(loadCa(directory, 'wrong', input.now), code('ca.key_locked'))
+  chmodSync(join(directory, 'issuing.key.pem'), 0o640)
+  await assert.rejects(loadCa(directory, input.passphrase, input.now), code('ca.file_mode'))
+  copyFileSync(join(other, 'issuing.key.pem'), join(directory, 'issuing.key.pem'))
+  chmodSync(join(directory, 'issuing.key.pem'), 0o600)
+  await assert.rejects(loadCa(directory, input.passphrase, input.now), code('ca.key_mismatch'))
+  copyFileSync(join(other, 'issuing.pem'), join(directory, 'issuing.pem'))
+  await assert.rejects(loadCa(directory, input.passphrase, input.now), code('ca.key_mismatch'))
+})
+
+test('the key for results stays, its certificate is renewed in time, and answers are signed by it', async (t) => {
+  const directory = join(temporaryDirectory(t), 'ca')
+  await initCa(directory, input)
+  const ca = await loadCa(directory, input.passphrase, input.now)
+  const first = await openResultsKey(directory, ca, input)
+  const again = await openResultsKey(directory, ca, input)
+  assert.deepEqual(again.jwk, first.jwk)
+  const later = await openResultsKey(directory, ca, { ...input, now: input.now + 340 * 24 * 3600 * 1000 })
+  assert.equal(later.kid, first.kid)
+  assert.notDeepEqual(later.jwk.x5c, first.jwk.x5c)
+  const [header = '', payload, signature = ''] = (await first.signAnswer(Buffer.from('body'))).split('.')
+  assert.equal(payload, '')
+  await flattenedVerify(
+    { protected: header, payload: Buffer.from('body').toString('base64url'), signature },
+    createPublicKey(first.key),
+  )
+})
+
+test('a damaged certificate of an authority is refused', async (t) => {
+  const directory = join(temporaryDirectory(t), 'ca')
+  await initCa(directory, input)
+  writeFileSync(join(directory, 'root.pem'), 'nothing')
+  await assert.rejects(loadCa(directory, input.passphrase, input.now), code('ca.pem_empty'))
+})

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import test from 'node:test'
+import { CamelCasePlugin, Kysely } from 'kysely'
+import { openStore, sqliteEngine } from '../../src/store/index.ts'
+import { migrate } from '../../src/store/migrate.ts'
+import { type Migration, MIGRATIONS } from '../../src/store/migrations.ts'
+import type { Tables } from '../../src/store/tables.ts'
+import { code, temporaryDirectory, temporaryStore } from './temporary-store.ts'
+
+test('a database that is newer than the program is refused and left as it is', async (t) => {
+  const store = await temporaryStore(t)
+  const database = new DatabaseSync(store.path)
+  database.exec("INSERT INTO schema_version VALUES (9999, 'future', 0)")
+  database.close()
+  await store.close()
+  const before = readFileSync(store.path)
+  await assert.rejects(openStore(sqliteEngine(store.path), 0), code('store.newer'))
+  assert.deepEqual(readFileSync(store.path), before)
+})
+
+test('a migration that fails in the middle leaves nothing of itself behind', async (t) => {
+  const path = join(temporaryDirectory(t), 'data', 'x.db')
+  const engine = sqliteEngine(path)
+  const db = new Kysely<Tables>({ dialect: engine.dialect, plugins: [new CamelCasePlugin()] })
+  t.after(() => db.destroy())
+  const broken: Migration = {
+    version: 2,
+    name: 'broken',
+    up: async (tx) => {
+      await tx.schema.createTable('halfMade').addColumn('id', 'text').execute()
+      await tx.updateTable('nodes').set({ status: 'lost' }).execute()
+      throw new Error('power cut')
+    },
+  }
+  await assert.rejects(migrate(db, engine, [...MIGRATIONS, broken], 0), /power cut/)
+  const versions = await db.selectFrom('schemaVersion').select('version').execute()
+  assert.deepEqual(
+    versions.map((row) => row.version),
+    [1],
+  )
+  assert.ok(!(await db.introspection.getTables()).some((table) => table.name === 'half_made'))
+  await migrate(db, engine, [...MIGRATIONS, { ...broken, up: () => Promise.resolve() }], 0)
+})
