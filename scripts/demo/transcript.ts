@@ -73,7 +73,7 @@ export function createTranscript(stream: NodeJS.WriteStream): Transcript {
     },
     refused(text) {
       const [first = '', ...rest] = wrap(text, width - 8)
-      write(`   ${paint('yellow', '⛔')} ${first}`)
+      write(`   ${paint('yellow', '⊘')} ${first}`)
       for (const line of rest) write(`      ${line}`)
     },
     fact: (name, value) => void write(`     ${paint('dim', name.padEnd(20))} ${value}`),

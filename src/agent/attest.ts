@@ -5,7 +5,7 @@ import type { TpmTools } from '../device/index.ts'
 import type { AgentConfig } from './config.ts'
 import type { Identity } from './identity.ts'
 import { readEventLog, readImaLog } from './measurement-logs.ts'
-import { quoteAsAsked } from './quoting.ts'
+import { implementedBanks, quoteAsAsked } from './quoting.ts'
 import type { StoredEnrolment } from './state.ts'
 import type { VerifierClient } from './verifier-client.ts'
 
@@ -23,7 +23,12 @@ export interface AttestationInput {
 export async function attest(input: AttestationInput): Promise<AttestationResult> {
   const { tools, identity, config, client, enrolment, request, signal } = input
   const { nodeId } = enrolment
-  const asked = await client.post('/v1/attestation/challenge', { nodeId, akName: identity.akName }, challenge, signal)
+  const asked = await client.post(
+    '/v1/attestation/challenge',
+    { nodeId, akName: identity.akName, pcrBanks: await implementedBanks(tools) },
+    challenge,
+    signal,
+  )
   const quote = await quoteAsAsked(tools, identity, asked.pcrs, evidenceQualifyingData(asked.nonce, request))
   // Logs after the quote: a list that runs ahead of it is matched at a prefix, one that lags behind cannot be matched.
   const eventLog = await readEventLog(config.eventLog)

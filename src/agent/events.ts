@@ -23,7 +23,8 @@ export type AgentEvent =
       readonly result: string
     }
   | { readonly type: 'renewed'; readonly notAfter: string }
-  | { readonly type: 'clock-behind' }
+  /** `behind`: certificates of the verifier are not valid yet by this node's clock, so dates are not judged. */
+  | { readonly type: 'clock'; readonly state: 'plausible' | 'behind' }
   | { readonly type: 'waiting'; readonly milliseconds: number }
   | { readonly type: 'failed'; readonly code: string; readonly message: string; readonly hint: string }
 

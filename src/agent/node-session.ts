@@ -55,9 +55,9 @@ export async function openNodeSession(config: AgentConfig, deps: AgentDependenci
   try {
     const state = await openState(config.stateDir)
     const tools = await openTpmTools(config.tcti, { parentDirectory: config.stateDir })
-    let clockState = 'plausible'
+    let clockState: 'plausible' | 'behind' = 'plausible'
     const trust = makeTrust(config.anchors, clock, (seen) => {
-      if (seen === 'behind' && clockState !== 'behind') emit({ type: 'clock-behind' })
+      if (seen !== clockState) emit({ type: 'clock', state: seen })
       clockState = seen
     })
     const client = makeVerifierClient({ url: config.verifier, trust })
@@ -160,14 +160,17 @@ function makeTurns(): <T>(work: () => Promise<T>) => Promise<T> {
   }
 }
 
-const WARNINGS: ReadonlySet<AgentEvent['type']> = new Set(['tpm-cleared', 'clock-behind', 'failed'])
+const WARNINGS: ReadonlySet<AgentEvent['type']> = new Set(['tpm-cleared', 'failed'])
 
 /** Every event is a line of the log; results are for relying parties and not for logs. */
 export function reporter({ logger, onEvent }: AgentDependencies): OnEvent {
   return (event) => {
     const { type, ...fields } = event
     const shown = 'result' in fields ? { ...fields, result: undefined } : fields
-    const isBad = WARNINGS.has(type) || (event.type === 'attested' && event.status !== 'affirming')
+    const isBad =
+      WARNINGS.has(type) ||
+      (event.type === 'attested' && event.status !== 'affirming') ||
+      (event.type === 'clock' && event.state === 'behind')
     logger[isBad ? 'warn' : 'info']({ event: type, ...shown }, type)
     onEvent?.(event)
   }

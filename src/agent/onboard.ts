@@ -12,7 +12,7 @@ import type { AgentConfig } from './config.ts'
 import type { OnEvent } from './events.ts'
 import type { Identity } from './identity.ts'
 import { readEventLog, readImaLog } from './measurement-logs.ts'
-import { quoteAsAsked, type AnsweredQuote } from './quoting.ts'
+import { implementedBanks, quoteAsAsked, type AnsweredQuote } from './quoting.ts'
 import type { StoredEnrolment } from './state.ts'
 import type { VerifierClient } from './verifier-client.ts'
 
@@ -42,6 +42,7 @@ export async function onboard(input: OnboardingInput): Promise<StoredEnrolment> 
       akPublic: ak.publicArea,
       model: config.model,
       serial: config.serial,
+      pcrBanks: await implementedBanks(tools),
     },
     onboardingChallenge,
     signal,

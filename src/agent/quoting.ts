@@ -1,12 +1,6 @@
-import {
-  quotableSelection,
-  quote,
-  readPcrBanks,
-  readUntrustedPcrs,
-  type SignedAttest,
-  type TpmTools,
-} from '../device/index.ts'
+import { quote, readPcrBanks, readUntrustedPcrs, type SignedAttest, type TpmTools } from '../device/index.ts'
 import { parsePcrSelection } from '../tpm/index.ts'
+import { PCR_BANKS, type PcrBank } from '../wire/index.ts'
 import type { Identity } from './identity.ts'
 
 export interface AnsweredQuote extends SignedAttest {
@@ -14,9 +8,15 @@ export interface AnsweredQuote extends SignedAttest {
   readonly untrustedPcrs: Readonly<Record<string, Readonly<Record<string, string>>>>
 }
 
+/** The banks to tell the verifier of: those that the TPM implements, allocated or not. */
+export async function implementedBanks(tools: TpmTools): Promise<readonly PcrBank[]> {
+  const implemented = await readPcrBanks(tools)
+  return PCR_BANKS.filter((bank) => implemented.has(bank))
+}
+
 /**
- * Quotes what the verifier asked for. Banks that this TPM does not implement at all are left out, because it would refuse
- * the whole quote; what is missing shows in what it signs.
+ * Quotes what the verifier asked for, which goes by the banks that the node said its TPM has: TPM2_Quote refuses the whole
+ * quote for a bank that it has not, and signs an empty selection for one that is not allocated.
  */
 export async function quoteAsAsked(
   tools: TpmTools,
@@ -24,8 +24,7 @@ export async function quoteAsAsked(
   pcrs: string,
   qualifyingData: Uint8Array,
 ): Promise<AnsweredQuote> {
-  const implemented = new Set((await readPcrBanks(tools)).keys())
-  const selection = quotableSelection(parsePcrSelection(pcrs), implemented)
+  const selection = parsePcrSelection(pcrs)
   const signed = await quote(tools, identity.ak, selection, qualifyingData)
   return { ...signed, untrustedPcrs: await readUntrustedPcrs(tools, selection) }
 }

@@ -8,6 +8,9 @@ export interface StateLock {
 
 const SQLITE_BUSY = 5
 
+/** A connection that nobody refers to is collected and closed, and its lock is gone with it. */
+const held = new Set<DatabaseSync>()
+
 /**
  * Takes the state directory for this process, or throws `agent.locked`. Node has no flock; SQLite takes a POSIX lock for
  * an exclusive transaction, which the kernel releases when the process ends, however it ends. A file with a pid in it
@@ -24,9 +27,10 @@ export function lockState(stateDir: string): StateLock {
     }
     throw new TouchstoneError('agent.state', `cannot lock ${stateDir}`, { cause })
   }
+  held.add(database)
   return {
     release() {
-      if (database.isOpen) database.close()
+      if (held.delete(database)) database.close()
     },
   }
 }

@@ -77,8 +77,8 @@ function changeBy(event: AgentEvent, now: number): Partial<AgentStatus> {
     }
     case 'renewed':
       return { certificateExpires: event.notAfter }
-    case 'clock-behind':
-      return { clock: 'behind' }
+    case 'clock':
+      return { clock: event.state }
     case 'waiting':
       return { nextAttempt: toRfc3339(now + event.milliseconds) }
     case 'failed':

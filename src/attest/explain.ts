@@ -31,9 +31,10 @@ function subject({ check, claim, rule }: Check): string {
   return claim === undefined ? check : `${claim}${policy === undefined ? '' : ` (${policy})`}`
 }
 
-function place({ event }: Check): string {
+function place({ event, actual }: Check): string {
   if (event === undefined) return ''
-  const summary = event.summary === '' ? '' : ` "${cut(event.summary)}"`
+  const told = event.summary === '' || (typeof actual === 'string' && event.summary.includes(actual))
+  const summary = told ? '' : ` "${cut(event.summary)}"`
   return `at event ${event.index} (PCR ${event.pcr}, ${event.type})${summary}`
 }
 

@@ -89,7 +89,7 @@ function matchKnown(
         return [{ outcome: failed, code: 'policy.candidate', ...detail }]
       case 'unknown':
         // A line that is not known as a whole may still be made of allowed parameters.
-        if (parameters !== undefined) return matchParameters(matcher, { value, event }, failed, detail.nearest)
+        if (parameters !== undefined) return matchParameters(matcher, { value, event }, failed)
         return known.missing.length > 0
           ? [{ ...detail, outcome: 'indeterminate', code: 'policy.reference_missing', expected: [...known.missing] }]
           : [{ outcome: failed, code: 'policy.no_match', ...detail }]
@@ -97,17 +97,12 @@ function matchKnown(
   })
 }
 
-function matchParameters(
-  { parameters = {} }: Matcher,
-  { value, event }: Observed,
-  failed: 'fail' | 'warn',
-  near: JsonValue | undefined,
-): Finding[] {
+function matchParameters({ parameters = {} }: Matcher, { value, event }: Observed, failed: 'fail' | 'warn'): Finding[] {
   const { refused, absent } = judgeParameters(value, parameters)
   if (refused.length === 0 && absent.length === 0) return []
   const expected = { parameters: shownParameters(parameters) }
-  const actual = { value, refused: list(refused), absent: list(absent) }
-  return [{ outcome: failed, code: 'policy.parameters', expected, actual, event, nearest: near }]
+  const difference = { added: [...refused], missing: [...absent] }
+  return [{ outcome: failed, code: 'policy.parameters', expected, actual: value, event, nearest: difference }]
 }
 
 function matchRequired({ required = [] }: Matcher, seen: readonly Observed[], failed: 'fail' | 'warn'): Finding[] {

@@ -1,12 +1,13 @@
 import { equalBytes, toHex } from '../core/index.ts'
 import type { Check, JsonValue } from '../core/index.ts'
-import { annotate, bootFacts, eventRef, eventTypeName, structuralFindings } from '../eventlog/index.ts'
-import type { EventLog, Finding, ImaLog, ReplayBank } from '../eventlog/index.ts'
+import { annotate, bootFacts, eventTypeName } from '../eventlog/index.ts'
+import type { EventLog, ImaLog, ReplayBank } from '../eventlog/index.ts'
 import type { HashName, PcrSelection, TpmsAttest } from '../tpm/index.ts'
 import { blockedIma, checkIma, IMA_PCR, imaValues } from './ima.ts'
 import type { ImaCoverage } from './ima.ts'
-import { fail, indeterminate, pass, warn } from './outcome.ts'
+import { fail, indeterminate, pass } from './outcome.ts'
 import type { Policy } from './policy.ts'
+import { checkBanks, checkStrength, checkStructure, checkZero } from './register-checks.ts'
 import {
   disagreementsAsPcrs,
   isReplayBank,
@@ -60,7 +61,7 @@ export function checkMeasurements(input: MeasurementInput): Measurements {
     checks: [
       comparison.check,
       checkStrength(judged.hash),
-      ...checkBanks(input, replay, boot),
+      ...checkBanks(policy, asked, replay, boot),
       checkStructure(policy, visible, bank),
       checkZero(policy, quoted, boot),
       ...checkIma({
@@ -168,72 +169,6 @@ function authenticate(
   if (imaValue !== undefined && ima !== undefined && ima.covered > 0) values.set(IMA_PCR, imaValue)
   const events = new Map(annotate(log, bank).map((annotated) => [annotated.event.index, annotated]))
   return { facts: bootFacts(log, bank), registers: values, events }
-}
-
-function checkStrength(judged: HashName): Check {
-  const detail = { actual: judged }
-  return judged === 'sha1' ? warn('bank.strength', 'bank.weak', detail) : pass('bank.strength', detail)
-}
-
-/**
- * `bank.unmeasured`: an enabled bank that the firmware left alone can be brought to any known-good value by whoever runs
- * on the machine (CVE-2021-42299). Asked only when other banks were.
- */
-function checkBanks(
-  input: MeasurementInput,
-  { registers, banks }: ReplayedSelection,
-  boot: AuthenticatedBoot | undefined,
-) {
-  const [judged, ...others] = input.asked
-  const name = 'bank.unmeasured'
-  if (judged === undefined || others.length === 0) return []
-  if (boot === undefined) return [blocked(name, 'the logs do not replay to what was signed')]
-  const enabled = [...new Set(registers.map(({ bank }) => bank))].filter((bank) => bank !== judged.hash)
-  const unmeasured = enabled.filter((bank) => {
-    const extended = banks.get(bank)?.extended
-    return !registers.some((register) => register.bank === bank && extended?.has(register.pcr) === true)
-  })
-  const detail = { expected: { enabled }, actual: { unmeasured } }
-  if (unmeasured.length === 0) return [pass(name, detail)]
-  return [
-    input.policy.log.unmeasuredBanks === 'warn'
-      ? warn(name, 'bank.unmeasured', detail)
-      : fail(name, 'bank.unmeasured', detail),
-  ]
-}
-
-const MAX_FINDINGS = 8
-
-/** `log.structure`: whatever the log says of itself that a whole log does not. */
-function checkStructure(policy: Policy, log: EventLog, bank: ReplayBank | undefined): Check {
-  const name = 'log.structure'
-  if (log.registers !== 'pcr') return fail(name, 'log.registers', { expected: 'pcr', actual: log.registers })
-  if (bank === undefined) return fail(name, 'eventlog.bank_missing', { actual: [...log.banks] })
-  const errors = structuralFindings(log, bank).filter(({ severity }) => severity === 'error')
-  const [first] = errors
-  if (first === undefined) return pass(name)
-  const event = first.event === undefined ? undefined : annotate(log, bank).find((a) => a.event.index === first.event)
-  const actual = errors.slice(0, MAX_FINDINGS).map(describeFinding)
-  const more = errors.length > MAX_FINDINGS ? [`… ${errors.length} in all`] : []
-  const detail = { actual: [...actual, ...more], ...(event === undefined ? {} : { event: eventRef(event) }) }
-  return policy.log.structure === 'tolerant' ? warn(name, 'log.structure', detail) : fail(name, 'log.structure', detail)
-}
-
-function describeFinding({ code, event, message }: Finding): string {
-  return `${code}${event === undefined ? '' : ` at event ${event}`}: ${message}`
-}
-
-const FIRMWARE_PCRS = [0, 1, 2, 3, 4, 5, 6, 7]
-
-/** `pcr.zero`: firmware closes its registers with a separator each, so an empty one was never used for measuring. */
-function checkZero(policy: Policy, quoted: readonly number[], boot: AuthenticatedBoot | undefined): Check {
-  const name = 'pcr.zero'
-  if (boot === undefined) return blocked(name, 'the logs do not replay to what was signed')
-  const expected = quoted.filter((pcr) => FIRMWARE_PCRS.includes(pcr))
-  const empty = expected.filter((pcr) => !boot.registers.has(pcr))
-  const detail = { expected: { measured: expected }, actual: { empty } }
-  if (empty.length === 0) return pass(name, detail)
-  return policy.log.structure === 'tolerant' ? warn(name, 'pcr.zero', detail) : fail(name, 'pcr.zero', detail)
 }
 
 /** The checks that need a signature, where there is none: none of them vanishes. */

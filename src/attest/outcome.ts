@@ -1,5 +1,4 @@
-import type { Check, Outcome } from '../core/index.ts'
-import type { ErrorCode } from '../core/index.ts'
+import type { Check, ErrorCode } from '../core/index.ts'
 
 /** What a check may say beside its name and outcome. */
 export type Detail = Omit<Check, 'check' | 'outcome' | 'code'>
@@ -24,8 +23,4 @@ export function indeterminate(check: string, code: ErrorCode, detail: Detail = {
 /** `pass` where `holds`, else the failure. */
 export function judge(holds: boolean, check: string, code: ErrorCode, detail: Detail): Check {
   return holds ? pass(check, detail) : fail(check, code, detail)
-}
-
-export function hasOutcome(checks: readonly Check[], outcome: Outcome, name: string): boolean {
-  return checks.some((check) => check.check === name && check.outcome === outcome)
 }

@@ -38,6 +38,8 @@ export interface RuleRow {
   readonly learn: 'safe-true' | 'safe-false' | 'flag' | 'value' | 'values' | 'list' | 'never'
   /** `undefined`: not known. An empty list: known to be nothing. */
   readonly observe: (boot: AuthenticatedBoot) => readonly Observed[] | undefined
+  /** Why it is not known, where the facts say so. */
+  readonly doubts?: (boot: AuthenticatedBoot) => readonly string[]
 }
 
 type Database = 'pk' | 'kek' | 'db' | 'dbx' | 'dbt' | 'dbr'
@@ -234,6 +236,7 @@ function secureBootFlag(flag: Flag): RuleRow {
     claim: 'configuration',
     learn: LEARNED_FLAGS[flag],
     matcher: (spec) => spec.secureBoot?.[flag],
+    ...(flag === 'enabled' ? { doubts: ({ facts }: AuthenticatedBoot) => facts.secureBoot.doubts } : {}),
     observe: (boot) => {
       const value = boot.facts.secureBoot[flag]
       return value === undefined ? undefined : [{ value: String(value), event: variableEvent(boot, VARIABLES[flag]) }]

@@ -9,13 +9,15 @@ import type { AuthenticatedBoot, Observed, RuleRow } from './rule-table.ts'
 import type { Matcher } from './rule-schema.ts'
 
 /**
- * What the house asks where a policy does not: Secure Boot off is a warning, a platform whose keys anybody may replace
- * is not to be trusted. Asked only where the fact is known, because not every machine has it.
+ * What the house asks where a policy does not: Secure Boot off is a warning; a platform whose keys anybody may replace, or
+ * that runs in debug mode or without DMA protection, is not to be trusted. Asked only where the fact is known, because
+ * not every machine has it.
  */
 const HOUSE_MATCHERS: Readonly<Record<string, Matcher>> = {
   'secureBoot.enabled': { is: true, onFailure: 'warn' },
   'secureBoot.setupMode': { is: false, onFailure: 'deny' },
   'secureBoot.auditMode': { is: false, onFailure: 'deny' },
+  'firmware.actions': { anyOf: ['Entering ROM Based Setup'], whenEmpty: 'pass', onFailure: 'deny' },
 }
 
 /** What rules judge by: the boot, where the evidence proved one, and the registers of the judged bank that were quoted. */
@@ -68,6 +70,13 @@ function checkMeasured({ policy, boot, quoted }: RuleInput): Check {
   return denies ? fail(name, 'pcr.unmeasured', detail) : warn(name, 'pcr.unmeasured', detail)
 }
 
+const HOUSE = 'house'
+
+/** Whether nobody's policy asked for it. */
+export function isOfHouse({ rule }: Check): boolean {
+  return rule?.startsWith(`${HOUSE}/`) === true
+}
+
 function houseRules(input: RuleInput): Check[] {
   const { policy, boot, quoted } = input
   if (boot === undefined) return []
@@ -75,7 +84,7 @@ function houseRules(input: RuleInput): Check[] {
     const matcher = HOUSE_MATCHERS[row.fact]
     const asked = policy.rules.some((rule) => rule.row === row)
     const known = row.pcrs.every((pcr) => quoted.includes(pcr)) && row.observe(boot) !== undefined
-    return matcher === undefined || asked || !known ? [] : evaluate(row, matcher, input, 'house')
+    return matcher === undefined || asked || !known ? [] : evaluate(row, matcher, input, HOUSE)
   })
 }
 
@@ -115,5 +124,6 @@ function observe(row: RuleRow, { boot, quoted }: RuleInput): readonly Observed[]
   if (!row.pcrs.some((pcr) => boot.registers.has(pcr))) {
     return { code: 'pcr.unmeasured', actual: `nothing was measured into PCR ${row.pcrs.join(', ')}` }
   }
-  return row.observe(boot) ?? { code: 'fact.unknown', actual: 'the log does not prove it either way' }
+  const doubts = row.doubts?.(boot).join('; ') || 'the log does not prove it either way'
+  return row.observe(boot) ?? { code: 'fact.unknown', actual: doubts }
 }

@@ -1,7 +1,7 @@
 import type { Check, Outcome, Status, TrustClaim, TrustVector } from '../core/index.ts'
 import type { Policy } from './policy.ts'
 import { RULES } from './rule-table.ts'
-import { severityOf } from './rules.ts'
+import { isOfHouse, severityOf } from './rules.ts'
 
 // Values: draft-ietf-rats-ar4si section 2.3. A claim that nothing speaks of is left out; runtime-opaque, storage-opaque
 // and sourced-data always are, because a TPM's evidence says nothing on them.
@@ -70,10 +70,10 @@ function valueOf(check: Check, policy: Policy): number | undefined {
   }
 }
 
-/** What rules that passed give ground to say; without such a rule a claim is only ever lowered. */
+/** What the policy's rules that passed give ground to say; without such a rule a claim is only ever lowered. */
 function affirmed(checks: readonly Check[]): TrustVector {
   const passed = (fact: string) => {
-    const ofFact = checks.filter(({ check, claim }) => check === 'policy.rule' && claim === fact)
+    const ofFact = checks.filter((each) => each.check === 'policy.rule' && each.claim === fact && !isOfHouse(each))
     return ofFact.length > 0 && ofFact.every(({ outcome }) => outcome === 'pass')
   }
   const anyOf = (claim: TrustClaim) => RULES.some((row) => row.claim === claim && passed(row.fact))

@@ -1150,7 +1150,7 @@ const rows = {
   'config.invalid': {
     status: 400,
     title: 'The configuration cannot be used',
-    hint: 'Every fault is listed with its key; docs/configuration.md describes the keys.',
+    hint: 'Every fault is listed with its key; correct them all and start again.',
   },
   'ca.exists': {
     status: 409,

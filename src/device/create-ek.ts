@@ -1,8 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TouchstoneError } from '../core/index.ts'
 import { EK_TEMPLATES } from '../tpm/index.ts'
 import { ekRow, type EkKind } from './ek-templates.ts'
+import { readPublic } from './read-public.ts'
 import type { TpmTools } from './tool-runner.ts'
 
 /** A key in the TPM as the tools address it: a context file, good until the TPM resets. */
@@ -27,9 +28,8 @@ export async function createEk(tools: TpmTools, kind: EkKind): Promise<LoadedEk>
   const { make } = ekRow(kind)
   const context = join(tools.contexts, `ek-${kind}.ctx`)
   return await tools.exclusively(async (run, scratch) => {
-    const publicFile = join(scratch, 'ek.pub')
     if (make.tool === 'tpm2_createek') {
-      await run(make.tool, ['--key-algorithm', make.algorithm, '--ek-context', context, '--public', publicFile])
+      await run(make.tool, ['--key-algorithm', make.algorithm, '--ek-context', context])
     } else {
       const policyFile = join(scratch, 'policy')
       await writeFile(policyFile, authPolicyOf(kind))
@@ -37,9 +37,8 @@ export async function createEk(tools: TpmTools, kind: EkKind): Promise<LoadedEk>
         ...['--hierarchy', 'endorsement', '--key-algorithm', make.algorithm, '--hash-algorithm', 'sha256'],
         ...['--attributes', HIGH_RANGE_ATTRIBUTES, '--policy', policyFile, '--key-context', context],
       ])
-      await run('tpm2_readpublic', ['--object-context', context, '--output', publicFile])
     }
-    return { kind, context, publicArea: await readFile(publicFile) }
+    return { kind, context, publicArea: await readPublic(run, scratch, context) }
   })
 }
 

@@ -8,7 +8,7 @@ import type { TpmTools } from './tool-runner.ts'
 
 /**
  * TPM2_Quote over `selection`. The TPM signs an empty selection for a bank that it has and that is not allocated; a
- * bank that it does not have at all makes it refuse the whole quote (see `quotableSelection`).
+ * bank that it does not have at all makes it refuse the whole quote.
  */
 export async function quote(
   tools: TpmTools,
@@ -25,12 +25,4 @@ export async function quote(
     ])
     return { attest: await readFile(file('quote')), signature: await readFile(file('signature')) }
   })
-}
-
-/**
- * `selection` without the banks that this TPM does not implement, given the banks that it does (see `readPcrBanks`). The
- * verifier sees what is missing in what was signed, and its policy decides.
- */
-export function quotableSelection(selection: PcrSelection, implemented: ReadonlySet<string>): PcrSelection {
-  return selection.filter(({ hash }) => implemented.has(hash))
 }

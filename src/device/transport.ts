@@ -107,6 +107,7 @@ async function openDevice(path: string, timeoutMs: number): Promise<Link> {
  */
 export function deviceLink(file: Pick<FileHandle, 'write' | 'read' | 'close'>, timeoutMs: number): Link {
   let pending: Promise<unknown> = Promise.resolve()
+  let isHung = false
   const converse = async (command: Uint8Array): Promise<Buffer> => {
     const { bytesWritten } = await file.write(command, 0, command.byteLength, null)
     if (bytesWritten !== command.byteLength) throw new TouchstoneError('device.protocol', 'the device cut the command')
@@ -125,6 +126,7 @@ export function deviceLink(file: Pick<FileHandle, 'write' | 'read' | 'close'>, t
       let timer: NodeJS.Timeout | undefined
       const timeout = new Promise<never>((_, reject) => {
         timer = setTimeout(() => {
+          isHung = true
           reject(new TouchstoneError('device.timeout', `no answer within ${timeoutMs} ms`))
         }, timeoutMs)
       })
@@ -138,9 +140,9 @@ export function deviceLink(file: Pick<FileHandle, 'write' | 'read' | 'close'>, t
       }
     },
     async close() {
+      if (!isHung) await file.close()
       // Closing under a read would leave the descriptor's number free for another file while the read still runs.
-      void pending.then(() => file.close()).catch(() => undefined)
-      await Promise.resolve()
+      else void pending.then(() => file.close()).catch(() => undefined)
     },
   }
 }

@@ -46,7 +46,7 @@ export interface EventLog {
   readonly findings: readonly Finding[]
 }
 
-/** The banks that replay can recompute, strongest habit first: the order in which a log is judged by default. */
+/** The banks that replay can recompute, in the order in which a log is judged by default. */
 export const REPLAY_BANKS = ['sha256', 'sha384', 'sha512', 'sha1'] as const
 
 export type ReplayBank = (typeof REPLAY_BANKS)[number]

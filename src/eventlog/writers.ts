@@ -1,4 +1,4 @@
-import { utf16Text } from './payload/text.ts'
+import { labelText, utf16Text } from './payload/text.ts'
 
 /** What a boot loader's event says once its digest is seen to bind it. */
 export type WriterRole = 'grub-command' | 'kernel-command-line' | 'module-command-line' | 'rootfs' | 'section' | 'text'
@@ -77,6 +77,28 @@ export const systemd: Writer = {
   },
 }
 
+const GRUB_PREFIXES = ['grub_cmd: ', 'grub_cmd ', 'kernel_cmdline: ', 'grub_kernel_cmdline ', 'module_cmdline: ']
+
+/** A prefix is not covered by the digest behind it: one that is almost GRUB's was changed, and the text is nobody's. */
+const almostGrub: Writer = {
+  name: 'GRUB',
+  claims: true,
+  read(data) {
+    return GRUB_PREFIXES.some((prefix) => differsInOneByte(data, prefix))
+      ? { role: 'text', text: labelText(data) ?? '', hashed: [] }
+      : undefined
+  },
+}
+
+function differsInOneByte(data: Buffer, prefix: string): boolean {
+  if (data.byteLength <= prefix.length) return false
+  let differences = 0
+  for (let at = 0; at < prefix.length && differences < 2; at++) {
+    if (data[at] !== prefix.charCodeAt(at)) differences++
+  }
+  return differences === 1
+}
+
 /**
  * The programs whose EV_IPL events (and events under another type that pretend not to be) can be checked against their
  * digests, in the order in which they are tried. A new writer is a new row.
@@ -88,6 +110,7 @@ export const WRITERS: readonly Writer[] = [
   prefixed('GRUB', 'kernel_cmdline: ', 'kernel-command-line'),
   prefixed('GRUB', 'grub_kernel_cmdline ', 'kernel-command-line'),
   prefixed('GRUB', 'module_cmdline: ', 'module-command-line'),
+  almostGrub,
   measurefs,
   systemd,
 ]

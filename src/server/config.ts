@@ -109,7 +109,6 @@ const schema = z.strictObject({
   logLevel: choice('trace', 'debug', 'info', 'warn', 'error').default('info'),
 })
 
-export type Limits = Readonly<z.output<typeof limits>>
 type Raw = z.output<typeof schema>
 
 export interface ServerConfig extends Readonly<Raw> {

@@ -32,6 +32,10 @@ export function u64Text(value: bigint): string {
   return BigInt.asUintN(64, value).toString(16).padStart(16, '0')
 }
 
+/** Banks that a TPM implements; see `pcrBanks` of the wire. */
+export const PCR_BANKS = ['sha1', 'sha256', 'sha384', 'sha512'] as const
+export type PcrBank = (typeof PCR_BANKS)[number]
+
 /** Text that holds JSON of the shape `schema`. */
 export function json<T extends z.ZodType>(schema: T) {
   return z

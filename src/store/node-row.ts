@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { checkShape, statusShape } from './checks.ts'
-import { bytes, flag, hex, integer, json, nodeId, readRow, u64 } from './columns.ts'
+import { bytes, flag, hex, integer, json, nodeId, PCR_BANKS, readRow, u64 } from './columns.ts'
 import type { NodeRecord } from './nodes.ts'
 
 const row = z.object({
@@ -17,6 +17,7 @@ const row = z.object({
   akName: hex,
   devicePublic: bytes,
   deviceKeyName: hex,
+  pcrBanks: json(z.array(z.enum(PCR_BANKS))),
   created: integer,
   enrolled: integer,
   lastNonceIssued: integer.nullable(),
@@ -56,6 +57,7 @@ export function readNode(raw: unknown): NodeRecord | undefined {
     akName: node.akName,
     devicePublic: node.devicePublic,
     deviceKeyName: node.deviceKeyName,
+    pcrBanks: node.pcrBanks,
     created: node.created,
     enrolled: node.enrolled,
     ...(prior === undefined ? {} : { prior }),

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { Check, NodeId, Status } from '../core/index.ts'
-import { u64Text } from './columns.ts'
+import { type PcrBank, u64Text } from './columns.ts'
 import { readNode } from './node-row.ts'
 import type { Tables } from './tables.ts'
 
@@ -25,6 +25,8 @@ export interface NodeKeys {
   readonly akName: string
   readonly devicePublic: Buffer
   readonly deviceKeyName: string
+  /** Hash algorithms of PCR banks that the TPM implements, as it claimed at enrolment. */
+  readonly pcrBanks: readonly PcrBank[]
 }
 
 export interface NodeRecord extends NodeKeys {
@@ -135,13 +137,14 @@ export function nodeRepository(db: Kysely<Tables>) {
 
     /** False when another node holds this model and serial. */
     async insert(node: NewNode, now: number): Promise<boolean> {
-      const { nodeId, labels, holdsIdentity, ...columns } = node
+      const { nodeId, labels, holdsIdentity, pcrBanks, ...columns } = node
       const result = await db
         .insertInto('nodes')
         .values({
           ...columns,
           id: nodeId,
           labels: JSON.stringify(labels),
+          pcrBanks: JSON.stringify(pcrBanks),
           holdsIdentity: holdsIdentity ? 1 : 0,
           created: now,
           enrolled: now,
@@ -184,6 +187,7 @@ export function nodeRepository(db: Kysely<Tables>) {
           akName: keys.akName,
           devicePublic: keys.devicePublic,
           deviceKeyName: keys.deviceKeyName,
+          pcrBanks: JSON.stringify(keys.pcrBanks),
           enrolled: now,
           lastNonceIssued: null,
           lastClock: null,
@@ -275,8 +279,6 @@ export function nodeRepository(db: Kysely<Tables>) {
     },
   }
 }
-
-export type NodeRepository = ReturnType<typeof nodeRepository>
 
 function accepted({ prior, attestation, eventLog }: AcceptedEvidence) {
   return {

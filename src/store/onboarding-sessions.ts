@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
-import { bytes, hex, integer, readRow } from './columns.ts'
+import { bytes, hex, integer, json, PCR_BANKS, type PcrBank, readRow } from './columns.ts'
 import type { Tables } from './tables.ts'
 
 /** What the first round of onboarding established, kept for the second. `secret` never leaves the verifier in the clear. */
@@ -14,6 +14,7 @@ export interface OnboardingSession {
   readonly model: string
   readonly serial: string
   readonly pcrs: string
+  readonly pcrBanks: readonly PcrBank[]
   readonly secret: Buffer
   readonly created: number
   readonly expires: number
@@ -30,6 +31,7 @@ const row = z
     model: z.string(),
     serial: z.string(),
     pcrs: z.string(),
+    pcrBanks: json(z.array(z.enum(PCR_BANKS))),
     secret: bytes,
     created: integer,
     expires: integer,
@@ -63,7 +65,12 @@ export function onboardingSessionRepository(db: Kysely<Tables>) {
       }
       await db
         .insertInto('onboardingSessions')
-        .values({ ...session, ekCertificate: session.ekCertificate ?? null, consumed: null })
+        .values({
+          ...session,
+          pcrBanks: JSON.stringify(session.pcrBanks),
+          ekCertificate: session.ekCertificate ?? null,
+          consumed: null,
+        })
         .execute()
       return true
     },

@@ -24,6 +24,8 @@ export interface Tables {
     akName: string
     devicePublic: Uint8Array
     deviceKeyName: string
+    /** JSON. */
+    pcrBanks: string
     created: number
     enrolled: number
     lastNonceIssued: number | null
@@ -50,6 +52,8 @@ export interface Tables {
     model: string
     serial: string
     pcrs: string
+    /** JSON. */
+    pcrBanks: string
     secret: Uint8Array
     created: number
     expires: number

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { bytesSchema, hexSchema } from './bytes.ts'
 import { LIMITS } from './limits.ts'
+import { pcrBanks } from './pcr-banks.ts'
 import { registerValues } from './register-values.ts'
 
 const structure = bytesSchema(LIMITS.structure)
@@ -10,6 +11,8 @@ export const challengeRequest = z.strictObject({
   nodeId: z.uuid(),
   /** Name of the AK that will quote: hash algorithm and digest, 34 bytes for SHA-256. */
   akName: bytesSchema(66, 22),
+  /** As at enrolment: a quote over another choice is not taken. */
+  pcrBanks,
 })
 
 /** The same shape, whether the node is known or not. */

@@ -1,6 +1,8 @@
 export type { AttestationResult, Challenge, ChallengeRequest, Evidence, EvidenceRequest } from './attestation.ts'
 export { attestationResult, challenge, challengeRequest, evidence, evidenceRequest } from './attestation.ts'
 export { bytesSchema, hexSchema } from './bytes.ts'
+export type { PcrBank } from './pcr-banks.ts'
+export { PCR_BANKS } from './pcr-banks.ts'
 export { wireJsonSchema } from './json-schema.ts'
 export { LIMITS } from './limits.ts'
 export type { MediaType } from './media.ts'

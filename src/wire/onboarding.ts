@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { bytesSchema } from './bytes.ts'
 import { LIMITS } from './limits.ts'
+import { pcrBanks } from './pcr-banks.ts'
 import { registerValues } from './register-values.ts'
 
 const structure = bytesSchema(LIMITS.structure)
@@ -25,6 +26,7 @@ export const onboardingBegin = z.strictObject({
   akPublic: structure,
   model: claim,
   serial: claim,
+  pcrBanks,
 })
 
 export const onboardingChallenge = z.strictObject({

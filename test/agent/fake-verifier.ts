@@ -72,6 +72,15 @@ export interface FakeVerifier {
   interval: number
   lifetime: number
   status: 'affirming' | 'warning' | 'contraindicated'
+  /** This path does its work and ends the connection instead of answering. */
+  losesAnswerTo: string | undefined
+  /** AK Names that began to onboard, and nodes that were admitted. */
+  readonly akNames: string[]
+  readonly nodeIds: Set<string>
+  /** What nodes said that their TPMs implement, in both protocols. */
+  readonly banks: (readonly string[])[]
+  /** Second rounds of onboarding. */
+  readonly finished: unknown[]
   /** Ends the connection of the next request without an answer. */
   hangUpNext(): void
   close(): Promise<void>
@@ -116,10 +125,13 @@ export async function fakeVerifier(
       const secret = randomBytes(32)
       sessions.set(session, { begin, secret })
       const akName = nameOf(publicOf(begin.akPublic))
+      fake.banks.push(begin.pcrBanks)
+      fake.akNames.push(toHex(akName))
       const credential = makeCredential({ ek: publicOf(begin.ekPublic), akName, secret, random: randomBytes })
       return Promise.resolve({ session, ...credential, pcrs, expires: new Date(Date.now() + 60_000).toISOString() })
     },
     '/v1/onboarding/finish': async (body) => {
+      fake.finished.push(body)
       const finish = onboardingFinish.parse(body)
       const session = sessions.get(finish.session)
       assert.ok(session !== undefined, 'the session is known')
@@ -153,12 +165,15 @@ export async function fakeVerifier(
       const akName = toHex(nameOf(akPublic))
       const nodeId = nodes.get(akName)?.nodeId ?? newNodeId()
       nodes.set(akName, { nodeId, akPublic, ekPublic, eventLog: toHex(sha256(finish.eventLog)) })
+      fake.nodeIds.add(nodeId)
       const certificate = await deviceCertificate(nodeId, request.spki)
       const { interval } = fake
       return { nodeId, deviceCertificate: certificate, akCertificate: certificate, chain: authority.chain, interval }
     },
     '/v1/attestation/challenge': async (body) => {
-      const akName = toHex(challengeRequest.parse(body).akName)
+      const asked = challengeRequest.parse(body)
+      const akName = toHex(asked.akName)
+      fake.banks.push(asked.pcrBanks)
       const nonce = randomBytes(40)
       nonces.set(toHex(nonce), akName)
       const knownEventLog = nodes.get(akName)?.eventLog ?? toHex(randomBytes(32))
@@ -191,7 +206,9 @@ export async function fakeVerifier(
     if (instead !== undefined) return instead
     const route = routes[path]
     if (route === undefined) return { status: 404, body: {} }
-    return { body: await route(decodeBody(MEDIA.cbor, Buffer.concat(parts))) }
+    const usual = { body: await route(decodeBody(MEDIA.cbor, Buffer.concat(parts))) }
+    if (path === fake.losesAnswerTo) incoming.socket.destroy()
+    return usual
   }
   const keys = { results, node: someNode, wrong: { ...results, privateKey: someNode.privateKey } }
   const server = createServer({
@@ -237,6 +254,11 @@ export async function fakeVerifier(
     interval: 300,
     lifetime: 30 * DAY,
     status: 'affirming',
+    losesAnswerTo: undefined,
+    akNames: [],
+    nodeIds: new Set(),
+    banks: [],
+    finished: [],
     hangUpNext() {
       hangsUp = true
     },

@@ -6,12 +6,14 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import pino from 'pino'
 import { readAgentConfig, type AgentConfig, type AgentDependencies, type AgentEvent } from '../../src/agent/index.ts'
-import { startSwtpm, type Swtpm } from '../../src/device/index.ts'
+import { openTpmTools, readHandles, startSwtpm, type Swtpm } from '../../src/device/index.ts'
 import { fakeVerifier, type FakeVerifier } from './fake-verifier.ts'
 
 /** A node with a TPM of its own, a verifier to meet, and a directory for everything; all gone after the test. */
 export interface TestNode {
   readonly directory: string
+  /** Its configuration, and what was read from it. */
+  readonly file: string
   readonly verifier: FakeVerifier
   readonly config: AgentConfig
   readonly events: AgentEvent[]
@@ -49,6 +51,7 @@ export async function testNode(
   const pauses: number[] = []
   const node: TestNode = {
     directory,
+    file,
     verifier,
     config: await readAgentConfig(file),
     events,
@@ -79,6 +82,19 @@ export function eventsOf<T extends AgentEvent['type']>(
   type: T,
 ): Extract<AgentEvent, { type: T }>[] {
   return events.filter((event): event is Extract<AgentEvent, { type: T }> => event.type === type)
+}
+
+/** What is left in the TPM by whoever used it last. */
+export async function readHandlesOf(
+  node: TestNode,
+  kind: Parameters<typeof readHandles>[1],
+): Promise<readonly number[]> {
+  const tools = await openTpmTools(node.tpm.tcti)
+  try {
+    return await readHandles(tools, kind)
+  } finally {
+    await tools.close()
+  }
 }
 
 export async function storedKeys(node: TestNode): Promise<string> {

@@ -94,6 +94,7 @@ test('the lock of a killed process is free at once', async (t) => {
   const module = join(import.meta.dirname, '..', '..', 'src', 'agent', 'state-lock.ts')
   const script = `const { lockState } = await import(${JSON.stringify(module)}); lockState(process.argv[1]); console.log('locked'); setInterval(() => {}, 1000)`
   const child = execa(process.execPath, ['--input-type=module', '-e', script, directory], { reject: false })
+  t.after(() => child.kill('SIGKILL'))
   await once(child.stdout, 'data')
   assert.throws(() => lockState(directory), { code: 'agent.locked' })
   child.kill('SIGKILL')

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { appraise } from '../../src/attest/appraise.ts'
 import type { AppraisalInput } from '../../src/attest/appraise.ts'
+import { learnPolicy } from '../../src/attest/learn.ts'
 import { selectionToAsk } from '../../src/attest/selection.ts'
 import { parsePcrSelection } from '../../src/tpm/index.ts'
 import type { PcrSelection } from '../../src/tpm/index.ts'
@@ -220,6 +221,18 @@ test('a log without the judged bank has no facts', () => {
   assert.equal(checkNamed(appraisal, 'log.structure').code, 'eventlog.bank_missing')
   assert.equal(appraisal.facts, undefined)
   assert.equal(appraisal.status, 'contraindicated')
+})
+
+test('a log of RTMRs is not one of PCRs', () => {
+  const data = Buffer.alloc(4)
+  const eventLog = agileLog([{ pcr: 1, type: TYPE.separator, data }], { banks: ['sha384'], register: 1 })
+  const policy = policyOf('  pcrs: sha384:0-15\n  secureBoot: { enabled: { is: true } }')
+  const pcrs = pcrsOf(eventLog, ['sha384'])
+  const input = without(evidenceOf({ eventLog, imaLog: data, pcrs }, { selection: policy.pcrs }), 'imaLog')
+  const appraisal = appraise({ ...input, policy })
+  assert.equal(checkNamed(appraisal, 'log.structure').code, 'log.registers')
+  assert.equal(appraisal.status, 'contraindicated')
+  assert.throws(() => learnPolicy({ name: 'x', eventLog }), { code: 'log.registers' })
 })
 
 test('a SHA-1 bank may be judged, and warns', () => {

@@ -71,6 +71,11 @@ const cases: readonly (readonly [name: string, spec: EventSpec, binding: Binding
     { pcr: 8, type: TYPE.ipl, data: 'grub_cmx: boot\0', measured: 'boot' },
     'mismatch',
   ],
+  [
+    'a GRUB command behind a changed prefix, of a guest whose registers are RTMRs',
+    { pcr: 3, type: TYPE.ipl, data: 'grub_cmx: boot\0', measured: 'boot' },
+    'mismatch',
+  ],
   ['a file that GRUB read', { pcr: 9, type: TYPE.ipl, data: '/boot/vmlinuz\0', measured: 'kernel' }, 'unbound'],
   ['a list of shim', { pcr: 14, type: TYPE.ipl, data: 'MokList\0', measured: 'list' }, 'unbound'],
   ['a text whose digest is its own', { pcr: 14, type: TYPE.ipl, data: 'file:/config/x' }, 'bound'],

@@ -291,6 +291,12 @@ test('separators that are missing or repeated are warnings', () => {
   assert.deepEqual(findingsOf(regularBoot([separator])), ['warning eventlog.separator_repeated'])
 })
 
+test('registers that are left out of a log are not missing anything', () => {
+  const only = (...pcrs: number[]) => findingsOf(regularBoot().filter(({ pcr }) => pcrs.includes(pcr)))
+  assert.deepEqual(only(7), [])
+  assert.deepEqual(only(0, 4), [])
+})
+
 test('a log without a firmware version is odd', () => {
   finds([{ pcr: 0, type: TYPE.firmwareBlob, data: 'x', measured: 'y' }], 'warning', 'eventlog.crtm_version_missing')
 })

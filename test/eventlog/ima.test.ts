@@ -5,7 +5,7 @@ import { isTouchstoneError, toHex, type ErrorCode } from '../../src/core/index.t
 import { bootAggregate } from '../../src/eventlog/ima/boot-aggregate.ts'
 import { imaFindings } from '../../src/eventlog/ima/ima-findings.ts'
 import { MAX_IMA_LOG_SIZE, parseImaLog } from '../../src/eventlog/ima/parse-ima-log.ts'
-import { matchImaLog, replayImaLog } from '../../src/eventlog/ima/replay-ima-log.ts'
+import { extensionsOf, imaPrefixValues, matchImaLog, replayImaLog } from '../../src/eventlog/ima/replay-ima-log.ts'
 import { imaMeasurement } from '../../src/eventlog/ima/templates.ts'
 import { parseEventLog } from '../../src/eventlog/parse.ts'
 import { replayEventLog } from '../../src/eventlog/replay.ts'
@@ -180,6 +180,17 @@ test('a log that ran ahead of the quote matches at a prefix, and says how much o
 test('a value that no prefix leads to is no match', () => {
   assert.equal(matchImaLog(parseImaLog(three), 'sha256', Buffer.alloc(32, 1)), undefined)
   assert.equal(matchImaLog(parseImaLog(three), 'sha256', Buffer.alloc(20)), undefined)
+})
+
+test('the values of all prefixes begin before the first entry and end behind the last', () => {
+  const log = parseImaLog(three)
+  for (const extension of extensionsOf('sha256')) {
+    const values = [...imaPrefixValues(log, 'sha256', extension)]
+    assert.equal(values.length, 4)
+    assert.deepEqual(values[0], Buffer.alloc(32))
+    assert.deepEqual(values[3], replayImaLog(log, 'sha256').values.get(extension))
+    for (const [covered, value] of values.entries()) assert.equal(matchImaLog(log, 'sha256', value)?.covered, covered)
+  }
 })
 
 test('a part of a log goes on from the running value', () => {

@@ -107,6 +107,30 @@ test('of two that finish for the same keys at once, both are answered and one no
   assert.equal((await store.nodes.list({ limit: 9 })).length, 1)
 })
 
+test('a crash before the commit leaves nothing behind, one after it leaves a node that resumes', async (t) => {
+  const { app, store } = await verifier(t)
+  const body = await node.proveRound(await node.begin(app, keys), keys)
+  const commit = store.transaction.bind(store)
+  store.transaction = (work) =>
+    commit(async (tx) => {
+      await work(tx)
+      throw new Error('power cut')
+    })
+  await assert.rejects(node.finish(app, body), refusedWith('http.internal'))
+  assert.deepEqual(await store.nodes.list({ limit: 1 }), [])
+  store.transaction = commit
+  const second = await node.proveRound(await node.begin(app, keys), keys)
+  store.transaction = async (work) => {
+    await commit(work)
+    throw new Error('killed before the answer')
+  }
+  await assert.rejects(node.finish(app, second), refusedWith('http.internal'))
+  const [made] = await store.nodes.list({ limit: 2 })
+  store.transaction = commit
+  assert.equal((await node.onboard(app, keys)).nodeId, made?.nodeId)
+  assert.equal((await store.nodes.list({ limit: 9 })).length, 1)
+})
+
 test('a session serves once', async (t) => {
   const { app } = await verifier(t)
   const body = await node.proveRound(await node.begin(app, keys), keys)

@@ -108,6 +108,7 @@ test('other keys start with fresh counters, and only replace the keys that were 
     akName: 'ee',
     devicePublic: Buffer.from('d'),
     deviceKeyName: 'dd',
+    pcrBanks: ['sha256' as const],
   }
   assert.equal(await store.nodes.rebind(id(1), 'ff', keys, 9), false)
   assert.equal(await store.nodes.rebind(id(1), newNode(1).akName, keys, 9), true)

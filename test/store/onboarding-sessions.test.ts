@@ -15,6 +15,7 @@ function session(n: number, changes: Partial<OnboardingSession> = {}): Onboardin
     model: 'm',
     serial: 's',
     pcrs: 'sha256:0',
+    pcrBanks: ['sha256'],
     secret: Buffer.alloc(32, n),
     created: 100,
     expires: 200,

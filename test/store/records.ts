@@ -21,6 +21,7 @@ export function newNode(n: number, changes: Partial<NewNode> = {}): NewNode {
     akName: `000b${n.toString(16).padStart(4, '0')}`,
     devicePublic: Buffer.from(`device${n}`),
     deviceKeyName: `000c${n.toString(16).padStart(4, '0')}`,
+    pcrBanks: ['sha1', 'sha256'],
     ...changes,
   }
 }

@@ -65,7 +65,26 @@ export function matchImaLog(
   return undefined
 }
 
-function extensionsOf(bank: ReplayBank): readonly ImaExtension[] {
+/**
+ * The register after no, one, two … entries, for a quote that signs a digest over many registers, so that no single
+ * value can be looked for. Lazy: the caller stops at the prefix that fits. One replay for all of them.
+ */
+export function* imaPrefixValues(
+  log: ImaLog,
+  bank: ReplayBank,
+  extension: ImaExtension,
+  options: ImaReplayOptions = {},
+): Generator<Buffer> {
+  const register = openRegister(bank, options.from)
+  yield register.value()
+  for (const entry of log.entries) {
+    register.extend(entry, extension, options.pcr ?? IMA_PCR)
+    yield register.value()
+  }
+}
+
+/** The ways in which a kernel may have extended a bank. */
+export function extensionsOf(bank: ReplayBank): readonly ImaExtension[] {
   return bank === 'sha1' ? ['recorded'] : ['computed', 'padded']
 }
 

@@ -107,7 +107,7 @@ function boundBodies(app: FastifyInstance, total: number): void {
       done()
       return
     }
-    const size = bodySize(request.headers['content-length'], request.routeOptions.bodyLimit ?? LIMITS.structure)
+    const size = bodySize(request.headers['content-length'], request.routeOptions.bodyLimit)
     if (!budget.take(size)) {
       done(new Refusal('http.unavailable', undefined, { retryAfter: RETRY_SECONDS }))
       return

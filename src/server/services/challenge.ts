@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { makeNonce, selectionToAsk } from '../../attest/index.ts'
 import { toHex } from '../../core/index.ts'
-import { formatPcrSelection, type PcrSelection } from '../../tpm/index.ts'
+import { formatPcrSelection, type HashName, type PcrSelection } from '../../tpm/index.ts'
 import type { Challenge, ChallengeRequest } from '../../wire/index.ts'
 import type { VerifierDeps } from './deps.ts'
 import type { PolicySnapshot } from './policies.ts'
@@ -15,10 +15,13 @@ export const PURPOSE = 'attestation'
  * A nonce, what to quote, and which firmware log the verifier has already. The answer to somebody unknown looks the
  * same: its log digest is made of a secret and of what was asked, so that it also stays the same.
  */
-export async function challengeNode(deps: VerifierDeps, { nodeId, akName }: ChallengeRequest): Promise<Challenge> {
+export async function challengeNode(
+  deps: VerifierDeps,
+  { nodeId, akName, pcrBanks }: ChallengeRequest,
+): Promise<Challenge> {
   const { store, clock, random, secrets } = deps
   const node = await store.nodes.byId(nodeId)
-  const pcrs = formatPcrSelection(selectionFor(await deps.policies.current()))
+  const pcrs = formatPcrSelection(selectionFor(await deps.policies.current(), pcrBanks))
   const pseudonym = createHmac('sha256', secrets.pseudonym).update(nodeId).update(akName).digest('hex')
   const known = node?.akName === toHex(akName) ? node.eventLog : undefined
   const nonce = makeNonce(
@@ -30,7 +33,10 @@ export async function challengeNode(deps: VerifierDeps, { nodeId, akName }: Chal
   return { nonce, pcrs, knownEventLog: known ?? pseudonym }
 }
 
-/** What nodes quote, the same in both rounds as long as the policy is. */
-export function selectionFor(snapshot: PolicySnapshot): PcrSelection {
-  return selectionToAsk(snapshot.policyFor('attestation').pcrs)
+/**
+ * What a node quotes, the same in both rounds as long as the policy is. The challenge goes by the banks that are claimed,
+ * so that it tells nothing of who is known; the evidence by those of the node's record.
+ */
+export function selectionFor(snapshot: PolicySnapshot, pcrBanks: readonly HashName[]): PcrSelection {
+  return selectionToAsk(snapshot.policyFor('attestation').pcrs, pcrBanks)
 }

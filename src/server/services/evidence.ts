@@ -20,7 +20,7 @@ import { readTpmKey } from './tpm-key.ts'
 export async function receiveEvidence(deps: VerifierDeps, body: Evidence): Promise<AttestationResult> {
   const node = await deps.store.nodes.byId(body.nodeId)
   const result = await underCurrentPolicy(deps.policies, async (snapshot) => {
-    const selection = selectionFor(snapshot)
+    const selection = selectionFor(snapshot, node?.pcrBanks ?? [])
     const nonceIssued = checkFreshness(deps, body, node, selection)
     // A genuine MAC over this AK means that the node was known when the nonce was issued.
     if (node === undefined) throw new Refusal('challenge.forged')

@@ -131,6 +131,7 @@ async function settle(
       akName: ak.nameHex,
       devicePublic: device.bytes,
       deviceKeyName: device.nameHex,
+      pcrBanks: session.pcrBanks,
     },
   })
   if (recorded.outcome === 'wait') return 'wait'
