@@ -42,7 +42,6 @@ ${text.join('\n')}
 )
 
 function spans(line: string): string {
-  // eslint-disable-next-line no-control-regex -- terminal colours are control characters
   const parts = line.split(/\u001b\[(\d+)m/)
   let style = ''
   return parts
