@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { checkOf, checkSentence } from '../../src/cli/check-sentence.ts'
+import { checkLines, checkOf } from '../../src/cli/check-sentence.ts'
 import type { Check } from '../../src/core/index.ts'
 import type { AttestationDetail } from '../../src/wire/index.ts'
 import {
@@ -103,7 +103,7 @@ async function play(stage: Stage, show: Transcript, keep: boolean): Promise<Demo
   show.chapter(4, 'Attest', 'periodic rounds; the result is a signed token for relying parties')
   const rounds = await show.step('three rounds, without being told', () => verifier.attestations(nodeId, '', 3, agent))
   for (const round of rounds)
-    show.verdict(round.status, `${round.checks.filter((check) => check.outcome === 'pass').length} checks passed`)
+    show.verdict(round.status, [`${round.checks.filter((check) => check.outcome === 'pass').length} checks passed`])
   const token = await show.step('a relying party verifies the token with jose and the published keys alone', () =>
     verifyAsRelyingParty(verifier, rounds.at(-1)?.result),
   )
@@ -138,7 +138,7 @@ async function play(stage: Stage, show: Transcript, keep: boolean): Promise<Demo
     verdicts.push(stepVerdict(step, verdict))
     show.verdict(
       verdict?.status ?? 'none',
-      verdict?.firstFailure === undefined ? 'every check passed' : checkSentence(verdict.firstFailure),
+      verdict?.firstFailure === undefined ? ['every check passed'] : checkLines(verdict.firstFailure, ''),
     )
   }
   const final = await verifier.attestations(nodeId, last?.id ?? '', 1, agent)

@@ -6,7 +6,8 @@ export interface Transcript {
   /** Shows `label` while `work` runs, then a tick and the time it took. `progress` replaces what is shown meanwhile. */
   step<T>(label: string, work: (progress: (text: string) => void) => Promise<T>): Promise<T>
   note(text: string): void
-  verdict(status: string, text: string): void
+  /** The first line says what, the others begin with a name of ten columns. */
+  verdict(status: string, lines: readonly string[]): void
   refused(text: string): void
   fact(name: string, value: string): void
 }
@@ -65,11 +66,15 @@ export function createTranscript(stream: NodeJS.WriteStream): Transcript {
       }
     },
     note: (text) => void write(`     ${paint('dim', text)}`),
-    verdict(status, text) {
+    verdict(status, lines) {
       const colour = status === 'affirming' ? 'green' : status === 'warning' ? 'yellow' : 'red'
-      const [first = '', ...rest] = wrap(text, width - 26)
-      write(`   ${paint(colour, '●')} ${paint(colour, status.padEnd(16))} ${first}`)
-      for (const line of rest) write(`${' '.repeat(22)}${line}`)
+      const [title = '', ...rest] = lines
+      write(`   ${paint(colour, '●')} ${paint(colour, status.padEnd(16))} ${title}`)
+      for (const line of rest) {
+        wrap(line.slice(10), width - 22).forEach((part, at) => {
+          write(`${' '.repeat(9)}${paint('dim', at === 0 ? line.slice(0, 10) : ' '.repeat(10))}${part}`)
+        })
+      }
     },
     refused(text) {
       const [first = '', ...rest] = wrap(text, width - 8)

@@ -34,7 +34,7 @@ writeFileSync(
   join(root, 'docs', 'demo.svg'),
   `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">
 <rect width="100%" height="100%" rx="8" fill="#0d1117"/>
-<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="${FONT_SIZE}" fill="#e6edf3" style="white-space: pre">
+<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="${FONT_SIZE}" fill="#e6edf3">
 ${text.join('\n')}
 </g>
 </svg>
@@ -50,7 +50,11 @@ function spans(line: string): string {
         style = STYLES[part] ?? ''
         return ''
       }
-      const content = part.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+      const content = part
+        .replaceAll('&', '&amp;')
+        .replaceAll('<', '&lt;')
+        .replaceAll('>', '&gt;')
+        .replaceAll(' ', '\u00a0')
       return content === '' ? '' : `<tspan ${style}>${content}</tspan>`
     })
     .join('')

@@ -4,20 +4,54 @@ import type { Check, ErrorCode, JsonValue } from '../core/index.ts'
 const MAX_SHOWN = 240
 
 /**
- * One readable sentence or two on a check: what was found, where, what was expected, and what to do. For transcripts and
- * logs; scripts read the check itself. Values of events are shown as the log has them: escape before printing.
+ * A check in words, part by part, for whoever lays it out. Values of events are shown as the log has them: escape before
+ * printing.
  */
-export function explainCheck(check: Check): string {
-  if (check.outcome === 'pass') return `${subject(check)}: as it must be.`
+export interface Explanation {
+  /** `kernel.commandLine (edge-100): The value is not one that the policy allows` */
+  readonly title: string
+  /** `event 45 (PCR 8, EV_IPL)` */
+  readonly where?: string
+  readonly expected?: string
+  readonly actual?: string
+  /** What tells the two apart: registers, or parts that were added and are missing. */
+  readonly difference?: string
+  /** What to do. */
+  readonly hint?: string
+}
+
+export function explanationOf(check: Check): Explanation {
+  if (check.outcome === 'pass') return { title: `${subject(check)}: as it must be` }
   const row = check.code !== undefined && isErrorCode(check.code) ? ERRORS[check.code] : undefined
+  const registers = disagreeing(check.expected)
+  const difference = [registers === undefined ? '' : `registers: ${registers}`, nearest(check)]
+    .filter(isSaid)
+    .join('; ')
+  return {
+    title: `${subject(check)}: ${row?.title ?? OUTCOMES[check.outcome]}`,
+    ...(check.event === undefined ? {} : { where: place(check) }),
+    ...(check.expected === undefined || registers !== undefined ? {} : { expected: show(check.expected) }),
+    ...(check.actual === undefined || registers !== undefined ? {} : { actual: show(check.actual) }),
+    ...(difference === '' ? {} : { difference }),
+    ...(row === undefined ? {} : { hint: row.hint }),
+  }
+}
+
+/** The same as one sentence or two, for logs. */
+export function explainCheck(check: Check): string {
+  const { title, where, expected, actual, difference, hint } = explanationOf(check)
+  const comparison = [expected === undefined ? '' : `expected ${expected}`, actual === undefined ? '' : `got ${actual}`]
   const parts = [
-    `${subject(check)}: ${row?.title ?? OUTCOMES[check.outcome]}`,
-    place(check),
-    comparison(check),
-    nearest(check),
+    title,
+    where === undefined ? '' : `at ${where}`,
+    comparison.filter(isSaid).join(', '),
+    difference ?? '',
   ]
-  const sentence = `${parts.filter((part) => part !== '').join('; ')}.`
-  return row === undefined ? sentence : `${sentence} ${row.hint}`
+  return `${parts.filter(isSaid).join('; ')}.${hint === undefined ? '' : ` ${hint}`}`
+}
+
+function isSaid(text: string): boolean {
+  return text !== ''
 }
 
 const OUTCOMES = { fail: 'failed', warn: 'gives a warning', indeterminate: 'could not be evaluated' } as const
@@ -33,19 +67,11 @@ function subject({ check, claim, rule }: Check): string {
 
 function place({ event, actual }: Check): string {
   if (event === undefined) return ''
-  const told = event.summary === '' || (typeof actual === 'string' && event.summary.includes(actual))
-  const summary = told ? '' : ` "${cut(event.summary)}"`
-  return `at event ${event.index} (PCR ${event.pcr}, ${event.type})${summary}`
-}
-
-function comparison({ expected, actual }: Check): string {
-  const registers = disagreeing(expected)
-  if (registers !== undefined) return `registers: ${registers}`
-  const said = [
-    ...(expected === undefined ? [] : [`expected ${show(expected)}`]),
-    ...(actual === undefined ? [] : [`got ${show(actual)}`]),
-  ]
-  return said.join(', ')
+  // A value that is shown as `got` is not shown twice; what the log calls it stays: `kernel_cmdline`.
+  const told = typeof actual === 'string' && event.summary.endsWith(actual)
+  const shown = told ? event.summary.slice(0, -actual.length).replace(/: $/, '') : event.summary
+  const summary = shown === '' ? '' : ` ${told ? shown : `"${cut(shown)}"`}`
+  return `event ${event.index} (PCR ${event.pcr}, ${event.type})${summary}`
 }
 
 /** `sha256 8, 9` of `{ pcrs: { sha256: { "8": …, "9": … } } }`: the values themselves say nothing to people. */

@@ -1,6 +1,6 @@
 import type { Check } from '../core/index.ts'
-import { bootAggregate, imaFindings, replayImaLog } from '../eventlog/index.ts'
-import type { ImaExtension, ImaLog, ReplayBank, ReplayedLog } from '../eventlog/index.ts'
+import { bootAggregate, extensionsOf, imaFindings, imaPrefixValues } from '../eventlog/index.ts'
+import type { ImaLog, ReplayBank, ReplayedLog } from '../eventlog/index.ts'
 import { fail, indeterminate, judge, pass, warn } from './outcome.ts'
 
 /** Where Linux extends its runtime measurements. */
@@ -17,18 +17,7 @@ export interface ImaCoverage {
  * signs a digest over many registers, so no single value can be looked for: each is tried in that digest.
  */
 export function imaValues(log: ImaLog, bank: ReplayBank, start: Uint8Array): readonly (readonly Uint8Array[])[] {
-  const extensions = [...replayImaLog({ ...log, entries: [] }, bank).values.keys()]
-  return extensions.map((extension) => prefixes(log, bank, start, extension))
-}
-
-function prefixes(log: ImaLog, bank: ReplayBank, start: Uint8Array, extension: ImaExtension): Uint8Array[] {
-  const values = [start]
-  let value = start
-  for (const entry of log.entries) {
-    value = replayImaLog({ ...log, entries: [entry] }, bank, { from: value }).values.get(extension) ?? value
-    values.push(value)
-  }
-  return values
+  return extensionsOf(bank).map((extension) => [...imaPrefixValues(log, bank, extension, { from: start })])
 }
 
 export interface ImaInput {

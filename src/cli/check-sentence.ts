@@ -1,4 +1,4 @@
-import { explainCheck } from '../attest/index.ts'
+import { explainCheck, explanationOf } from '../attest/index.ts'
 import type { Check } from '../core/index.ts'
 import { paint, printable } from './output.ts'
 
@@ -11,12 +11,29 @@ export function checkSentence(check: WireCheck): string {
   return explainCheck(checkOf(check))
 }
 
-/** One line of a verdict: sign, name, and for whatever did not pass the sentence that explains it. */
-export function checkLine(stream: NodeJS.WriteStream, check: WireCheck): string {
+/** What a check says, one thing a line; `indent` goes before every line but the first. */
+export function checkLines(check: WireCheck, indent: string): readonly string[] {
+  const { title, where, expected, actual, difference, hint } = explanationOf(checkOf(check))
+  const rows = [
+    ['at', where],
+    ['expected', expected],
+    ['got', actual],
+    ['', difference],
+    ['next', hint],
+  ] as const
+  return [
+    printable(title),
+    ...rows.flatMap(([name, text]) => (text === undefined ? [] : [`${indent}${name.padEnd(9)} ${printable(text)}`])),
+  ]
+}
+
+/** A check of a verdict for people: one line where it passed, else everything that it says. */
+export function checkBlock(stream: NodeJS.WriteStream, check: WireCheck): string {
   const [sign, colour] = SIGNS[check.outcome]
-  const name = check.rule === undefined ? check.check : `${check.check} (${check.rule})`
-  const head = `${paint(stream, colour, sign)} ${printable(name).padEnd(34)}`
-  return check.outcome === 'pass' ? head.trimEnd() : `${head} ${printable(checkSentence(check))}`
+  const head = paint(stream, colour, sign)
+  if (check.outcome === 'pass') return `${head} ${printable(check.claim ?? check.check)}`
+  const [title = '', ...rest] = checkLines(check, '    ')
+  return [`${head} ${title}`, ...rest].join('\n')
 }
 
 /** The check as the rest of the house knows it. */

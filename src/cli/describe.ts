@@ -7,7 +7,7 @@ import {
   type AttestationDetail,
   type NodeDetail,
 } from '../wire/index.ts'
-import { checkLine } from './check-sentence.ts'
+import { checkBlock } from './check-sentence.ts'
 import { EXIT } from './failure.ts'
 import { operatorClient } from './operator-client.ts'
 import { paint, parseOutputFormat, printable, printObject } from './output.ts'
@@ -41,7 +41,7 @@ export function describeCommand(finish: (code: number) => void): Command {
 }
 
 function describe(node: NodeDetail, verdict: AttestationDetail | undefined): string {
-  const row = (title: string, value: string) => `${paint(process.stdout, 'dim', title.padEnd(18))}${printable(value)}`
+  const row = (title: string, value: string) => `${paint(process.stdout, 'dim', title.padEnd(21))}${printable(value)}`
   const lines = [
     row('Node', node.nodeId),
     row('Status', node.status),
@@ -80,7 +80,7 @@ function describe(node: NodeDetail, verdict: AttestationDetail | undefined): str
           .join(', '),
       ),
       '',
-      ...verdict.checks.map((check) => checkLine(process.stdout, check)),
+      ...verdict.checks.map((check) => checkBlock(process.stdout, check)),
     )
   }
   return lines.join('\n')
