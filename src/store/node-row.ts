@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { checkShape, statusShape } from './checks.ts'
 import { bytes, flag, hex, integer, json, nodeId, PCR_BANKS, readRow, u64 } from './columns.ts'
-import type { NodeRecord } from './nodes.ts'
+import type { NodeRecord } from './node-record.ts'
 
 const row = z.object({
   id: nodeId,
