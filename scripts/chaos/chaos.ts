@@ -1,20 +1,12 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
 import { nodeList } from '../../src/wire/index.ts'
-import {
-  makeVendorCa,
-  manifestEntry,
-  manifestText,
-  manufacture,
-  powerOn,
-  readBoot,
-  type Boot,
-  type Box,
-} from '../../swtpm/index.ts'
-import { initCa, startVerifier, waitFor, writeNodeConfig, type Verifier, type VerifierOptions } from '../stage/fleet.ts'
-import { root, runCommand, type Stage } from '../stage/processes.ts'
+import { powerOn, readBoot, type Boot, type Box } from '../../swtpm/index.ts'
+import { manufactureBoxes, prepareFleet } from '../stage/boxes.ts'
+import { startVerifier, waitFor, writeNodeConfig, type Verifier, type VerifierOptions } from '../stage/fleet.ts'
+import type { Stage } from '../stage/processes.ts'
 
 export interface ChaosOptions {
   readonly nodes: number
@@ -43,8 +35,8 @@ const MOST_KILLS = 3
  */
 export async function runChaos(stage: Stage, options: ChaosOptions): Promise<ChaosReport> {
   const { nodes, random, onProgress } = options
-  const boxes = await manufactureAll(stage, nodes, onProgress)
-  const fleet = await prepare(stage, boxes)
+  const boxes = await manufactureBoxes(stage, nodes, (done) => onProgress(`${done} of ${nodes} boxes manufactured`))
+  const fleet = await prepareFleet(stage, boxes)
   const boot = await readBoot('honest')
   let verifier = await startVerifier(stage, fleet)
   const again: VerifierOptions = { ...fleet, listen: new URL(verifier.url).host }
@@ -82,51 +74,6 @@ export async function runChaos(stage: Stage, options: ChaosOptions): Promise<Cha
     onProgress(`${at + 1} of ${nodes} onboarded; ${agentKills} agents and ${verifierKills} verifiers killed so far`)
   }
   return { nodes, agentKills, verifierKills, ...compare(held, await allNodes(verifier)) }
-}
-
-async function manufactureAll(
-  stage: Stage,
-  count: number,
-  onProgress: (line: string) => void,
-): Promise<readonly Box[]> {
-  const vendorCa = await makeVendorCa(join(stage.directory, 'vendor'))
-  const boxes: Box[] = []
-  const BATCH = 4
-  for (let at = 0; at < count; at += BATCH) {
-    const batch = Array.from({ length: Math.min(BATCH, count - at) }, (_, i) =>
-      manufacture({
-        directory: join(stage.directory, `box-${at + i}`),
-        vendorCa,
-        model: 'Edge 100',
-        serial: `SN-${at + i}`,
-      }),
-    )
-    boxes.push(...(await Promise.all(batch)))
-    onProgress(`${boxes.length} of ${count} boxes manufactured`)
-  }
-  return boxes
-}
-
-async function prepare(stage: Stage, boxes: readonly Box[]): Promise<VerifierOptions> {
-  const manifest = join(stage.directory, 'manifest.yaml')
-  await writeFile(
-    manifest,
-    manifestText(
-      'chaos',
-      boxes.map((box) => manifestEntry(box)),
-    ),
-  )
-  const policies = join(stage.directory, 'policies')
-  await mkdir(policies)
-  const learned = await runCommand([
-    'policy',
-    'learn',
-    '--from',
-    join(root, 'swtpm', 'boots', 'honest', 'eventlog.bin'),
-  ])
-  await writeFile(join(policies, 'learned.yaml'), learned)
-  await initCa(stage)
-  return { ekRoots: join(stage.directory, 'vendor', 'ek-roots.pem'), manifest, policies, interval: 30 }
 }
 
 async function withPower<T>(

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { openStage } from '../stage/processes.ts'
+import { endOnSignal, openStage } from '../stage/processes.ts'
 import { runChaos } from './chaos.ts'
 import { seededRandom } from './seeded-random.ts'
 
@@ -11,6 +11,7 @@ const { values } = parseArgs({
   },
 })
 const stage = await openStage()
+endOnSignal(stage, false)
 try {
   process.stderr.write(`seed ${values.seed}\n`)
   const report = await runChaos(stage, {

@@ -1,4 +1,3 @@
-import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { checkLines, checkOf } from '../../src/cli/check-sentence.ts'
@@ -6,10 +5,6 @@ import type { Check } from '../../src/core/index.ts'
 import type { AttestationDetail } from '../../src/wire/index.ts'
 import {
   attackHideCommandLine,
-  makeVendorCa,
-  manifestText,
-  manifestEntry,
-  manufacture,
   powerOn,
   readBoot,
   type Boot,
@@ -17,13 +12,13 @@ import {
   type Logs,
   type PoweredBox,
 } from '../../swtpm/index.ts'
+import { learnPolicies, manufactureBoxes, writeManifest } from '../stage/boxes.ts'
 import { initCa, startVerifier, waitFor, writeNodeConfig, type Verifier } from '../stage/fleet.ts'
 import { hostileClients } from './hostile.ts'
-import { openStage, root, runCommand, type RunningCommand, type Stage } from '../stage/processes.ts'
+import { endOnSignal, openStage, runCommand, type RunningCommand, type Stage } from '../stage/processes.ts'
 import { verifyAsRelyingParty } from './relying-party.ts'
 import type { Transcript } from './transcript.ts'
 
-const MODEL = 'Edge 100'
 const caChain = z.object({ chain: z.array(z.string()) })
 
 interface StepVerdict {
@@ -42,115 +37,130 @@ export interface DemoAnswer {
 }
 
 /** The main job, end to end. Leaves nothing running, whatever happens, unless `keep` says so. */
-export async function runDemo(show: Transcript, keep: boolean): Promise<DemoAnswer> {
+export async function runDemo(show: Transcript, keep: boolean, answer: (found: DemoAnswer) => void): Promise<void> {
   const stage = await openStage()
+  endOnSignal(stage, keep)
   try {
-    return await play(stage, show, keep)
+    await play(stage, show, keep, answer)
   } finally {
     await stage.end()
     if (!keep) await stage.discard()
   }
 }
 
-async function play(stage: Stage, show: Transcript, keep: boolean): Promise<DemoAnswer> {
+async function play(stage: Stage, show: Transcript, keep: boolean, answer: (found: DemoAnswer) => void): Promise<void> {
+  const { verifier, box, other } = await startChapter(stage, show)
   const golden = await readBoot('honest')
+
+  show.chapter(2, 'Node', 'power on: a real Secure Boot, measured event by event into a TPM')
+  const power = await boot(stage, show, box, golden, 'firmware, shim, GRUB, kernel and IMA measure into the TPM')
+  const config = await writeNodeConfig(stage, verifier, { ...power, ...box })
+  const node: Node = { box, power, config, agent: stage.start('node', ['node', 'run', '--config', config]) }
+  const nodeId = await onboardChapter(show, verifier, node.agent)
+  const honest = await attestChapter(show, verifier, nodeId, node.agent)
+  const { verdicts, restored, result } = await tamperChapter(stage, show, verifier, nodeId, node, honest.id)
+  await restored.agent.stop()
+
+  show.chapter(6, 'Hostile clients', 'each is refused, with its code')
+  await hostileClients({ stage, show, verifier, box, power: restored.power, other, nodeId })
+
+  answer(await collect(verifier, nodeId, [stepVerdict('honest', honest), ...verdicts], result))
+  if (keep) await keepRunning(stage, show, verifier, nodeId, config)
+}
+
+/** The box as it stands: on, with its agent at work. */
+interface Node {
+  readonly box: Box
+  readonly power: PoweredBox
+  readonly config: string
+  readonly agent: RunningCommand
+}
+
+async function startChapter(stage: Stage, show: Transcript) {
   show.chapter(1, 'Verifier', 'a CA, a policy, a manifest, and the service on loopback with TLS')
-  const vendorCa = await show.step('a stand-in TPM vendor makes two boxes and lists their EKs in a manifest', () =>
-    makeVendorCa(join(stage.directory, 'vendor')),
+  const [box, other] = await show.step('a stand-in TPM vendor makes two boxes and lists their EKs in a manifest', () =>
+    manufactureBoxes(stage, 2),
   )
-  const [box, other] = await Promise.all(
-    ['box', 'other'].map((name, at) =>
-      manufacture({ directory: join(stage.directory, name), vendorCa, model: MODEL, serial: `SN-000${at + 1}` }),
-    ),
-  )
-  if (box === undefined || other === undefined) throw new Error('no box')
-  const manifest = join(stage.directory, 'manifest.yaml')
-  await writeFile(manifest, manifestText('demo', [manifestEntry(box), manifestEntry(other)]))
+  if (box === undefined || other === undefined) throw new Error('two boxes were asked for')
+  const manifest = await writeManifest(stage, [box, other])
   await show.step('touchstone ca init: P-384 root, P-256 issuing CA, keys encrypted; the root key moved offline', () =>
     initCa(stage),
   )
-  const policies = join(stage.directory, 'policies')
-  await show.step('touchstone policy learn: a policy from one observed good boot', async () => {
-    await mkdir(policies)
-    const learned = await runCommand([
-      'policy',
-      'learn',
-      '--from',
-      join(root, 'swtpm', 'boots', 'honest', 'eventlog.bin'),
-    ])
-    await writeFile(join(policies, 'learned.yaml'), learned)
-  })
+  const policies = await show.step('touchstone policy learn: a policy from one observed good boot', () =>
+    learnPolicies(stage),
+  )
+  const ekRoots = join(stage.directory, 'vendor', 'ek-roots.pem')
   const verifier = await show.step('touchstone serve', () =>
-    startVerifier(stage, { ekRoots: vendorCa.bundle, manifest, policies, interval: 1 }),
+    startVerifier(stage, { ekRoots, manifest, policies, interval: 1 }),
   )
   show.fact('listening on', verifier.url)
+  return { verifier, box, other }
+}
 
-  show.chapter(2, 'Node', 'power on: a real Secure Boot, measured event by event into a TPM')
-  let power = await boot(stage, show, box, golden, 'firmware, shim, GRUB, kernel and IMA measure into the TPM')
-  const config = await writeNodeConfig(stage, verifier, { ...power, model: box.model, serial: box.serial })
-
+async function onboardChapter(show: Transcript, verifier: Verifier, agent: RunningCommand): Promise<string> {
   show.chapter(3, 'Zero touch', 'touchstone node run knows a URL and a trust anchor, and nothing of itself')
-  let agent = stage.start('node', ['node', 'run', '--config', config])
   const nodeId = await show.step(
     'finds no identity; makes AK and device key in the TPM; onboards in two round trips',
     () => waitFor('the node to be admitted', agent, async () => (await verifier.nodes())[0]),
   )
-  const admitted = await verifier.node(nodeId)
   show.fact('node', nodeId)
-  for (const certificate of admitted.certificates)
-    show.fact(`${certificate.kind} certificate`, `serial ${certificate.serial}, until ${certificate.notAfter}`)
+  const { certificates } = await verifier.node(nodeId)
+  for (const { kind, serial, notAfter } of certificates) {
+    show.fact(`${kind} certificate`, `serial ${serial}, until ${notAfter}`)
+  }
+  return nodeId
+}
 
+async function attestChapter(show: Transcript, verifier: Verifier, nodeId: string, agent: RunningCommand) {
   show.chapter(4, 'Attest', 'periodic rounds; the result is a signed token for relying parties')
   const rounds = await show.step('three rounds, without being told', () => verifier.attestations(nodeId, '', 3, agent))
-  for (const round of rounds)
-    show.verdict(round.status, [`${round.checks.filter((check) => check.outcome === 'pass').length} checks passed`])
+  for (const { status, checks } of rounds) {
+    show.verdict(status, [`${checks.filter(({ outcome }) => outcome === 'pass').length} checks passed`])
+  }
+  const last = rounds.at(-1)
+  if (last === undefined) throw new Error('no round of attestation')
   const token = await show.step('a relying party verifies the token with jose and the published keys alone', () =>
-    verifyAsRelyingParty(verifier, rounds.at(-1)?.result),
+    verifyAsRelyingParty(verifier, last.result),
   )
   show.fact('says', token.summary)
   show.fact('to be confirmed by', token.confirmation)
+  return last
+}
 
+async function tamperChapter(
+  stage: Stage,
+  show: Transcript,
+  verifier: Verifier,
+  nodeId: string,
+  first: Node,
+  since: string,
+) {
   show.chapter(5, 'Tamper', 'three boots of the same box that should not be trusted, then an honest one again')
-  const verdicts: StepVerdict[] = [stepVerdict('honest', rounds.at(-1))]
-  let last = rounds.at(-1)
+  const golden = await readBoot('honest')
   const cmdline = await readBoot('cmdline')
-  const tampered = [
-    { step: 'cmdline', title: 'another kernel command line', boot: cmdline },
-    { step: 'secureboot', title: 'Secure Boot switched off', boot: await readBoot('secureboot-off') },
-    {
-      step: 'log',
-      title: 'the intruder edits the log to hide the command line',
-      boot: cmdline,
-      presented: {
-        eventLog: attackHideCommandLine(cmdline.eventLog, golden.eventLog),
-        ...(cmdline.imaLog === undefined ? {} : { imaLog: cmdline.imaLog }),
-      },
-    },
-    { step: 'restored', title: 'an honest boot again', boot: golden },
+  const forged = { ...cmdline, eventLog: attackHideCommandLine(cmdline.eventLog, golden.eventLog) }
+  const boots = [
+    { step: 'cmdline', title: 'another kernel command line', what: cmdline },
+    { step: 'secureboot', title: 'Secure Boot switched off', what: await readBoot('secureboot-off') },
+    { step: 'log', title: 'the intruder edits the log to hide the command line', what: cmdline, presented: forged },
+    { step: 'restored', title: 'an honest boot again', what: golden },
   ] as const
-  for (const { step, title, boot: next, ...rest } of tampered) {
-    await agent.stop()
-    await power.powerOff()
-    power = await boot(stage, show, box, next, title, 'presented' in rest ? rest.presented : undefined)
-    agent = stage.start(`node-${step}`, ['node', 'run', '--config', config])
-    const [verdict] = await verifier.attestations(nodeId, last?.id ?? '', 1, agent)
-    last = verdict
+  const verdicts: StepVerdict[] = []
+  let node = first
+  let last = since
+  for (const { step, title, what, ...rest } of boots) {
+    await node.agent.stop()
+    await node.power.powerOff()
+    const power = await boot(stage, show, node.box, what, title, 'presented' in rest ? rest.presented : undefined)
+    node = { ...node, power, agent: stage.start(`node-${step}`, ['node', 'run', '--config', node.config]) }
+    const [verdict] = await verifier.attestations(nodeId, last, 1, node.agent)
+    last = verdict?.id ?? last
     verdicts.push(stepVerdict(step, verdict))
-    show.verdict(
-      verdict?.status ?? 'none',
-      verdict?.firstFailure === undefined ? ['every check passed'] : checkLines(verdict.firstFailure, ''),
-    )
+    const failure = verdict?.firstFailure
+    show.verdict(verdict?.status ?? 'none', failure === undefined ? ['every check passed'] : checkLines(failure, ''))
   }
-  const final = await verifier.attestations(nodeId, last?.id ?? '', 1, agent)
-  await agent.stop()
-
-  show.chapter(6, 'Hostile clients', 'each is refused, with its code')
-  await hostileClients({ stage, show, verifier, box, power, other, nodeId })
-
-  const answer = await collect(verifier, nodeId, verdicts, final.at(-1)?.result)
-  show.note('')
-  if (keep) await keepRunning(stage, show, verifier, nodeId, config)
-  return answer
+  const [newest] = await verifier.attestations(nodeId, last, 1, node.agent)
+  return { verdicts, restored: node, result: newest?.result }
 }
 
 async function boot(
@@ -219,9 +229,6 @@ async function keepRunning(
   show.note(`  bin/touchstone get attestations --node ${nodeId}`)
   show.note(`  bin/touchstone node status --config ${config}`)
   show.note(`  files and logs: ${stage.directory}`)
-  await new Promise<void>((resolve) => {
-    process.once('SIGINT', () => resolve())
-    process.once('SIGTERM', () => resolve())
-    void agent.ended.then(() => resolve())
-  })
+  // Until a signal ends the stage.
+  await agent.ended
 }

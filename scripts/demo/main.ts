@@ -13,8 +13,9 @@ const { values } = parseArgs({
 
 const transcript = createTranscript(values.json ? process.stderr : process.stdout)
 try {
-  const answer = await runDemo(transcript, values.keep)
-  if (values.json) process.stdout.write(`${JSON.stringify(answer)}\n`)
+  await runDemo(transcript, values.keep, (answer) => {
+    if (values.json) process.stdout.write(`${JSON.stringify(answer)}\n`)
+  })
 } catch (error) {
   process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`)
   if (isTouchstoneError(error)) process.stderr.write(`hint: ${error.hint}\n`)

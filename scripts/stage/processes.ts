@@ -48,6 +48,21 @@ export async function openStage(): Promise<Stage> {
   }
 }
 
+/** Ends the stage, in order, when this process is told to stop; Ctrl-C leaves no TPM and no verifier behind. */
+export function endOnSignal(stage: Stage, keepFiles: boolean): void {
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    process.once(signal, () => {
+      void stage
+        .end()
+        .then(() => (keepFiles ? undefined : stage.discard()))
+        .finally(() => process.exit(code))
+    })
+  }
+}
+
 function startCommand(log: string, args: readonly string[], env?: NodeJS.ProcessEnv): RunningCommand {
   const output = createWriteStream(log, { flags: 'a', mode: 0o600 })
   const child: ChildProcess = spawn(touchstone, args, {

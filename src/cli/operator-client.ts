@@ -7,6 +7,7 @@ const TIMEOUT_MS = 30_000
 
 export interface OperatorClient {
   get(path: string): Promise<unknown>
+  post(path: string, body?: unknown): Promise<unknown>
   put(path: string, body: unknown): Promise<unknown>
 }
 
@@ -70,7 +71,11 @@ export function operatorClient(environment: NodeJS.ProcessEnv): OperatorClient {
       outgoing.end(payload)
     })
 
-  return { get: (path) => call('GET', path), put: (path, body) => call('PUT', path, body) }
+  return {
+    get: (path) => call('GET', path),
+    post: (path, body) => call('POST', path, body),
+    put: (path, body) => call('PUT', path, body),
+  }
 }
 
 function answerOf(status: number, text: string): unknown {

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { appraiseCommand } from './appraise.ts'
 import { applyCommand } from './apply.ts'
 import { caCommand } from './ca.ts'
+import { activateCommand, approveCommand, suspendCommand } from './decide.ts'
 import { describeCommand } from './describe.ts'
 import { EXIT, failureOf } from './failure.ts'
 import { getCommand } from './get.ts'
@@ -39,6 +40,9 @@ function buildProgram(finish: (code: number) => void): Command {
     applyCommand,
     getCommand,
     describeCommand,
+    approveCommand,
+    suspendCommand,
+    activateCommand,
   ]) {
     program.addCommand(command(finish))
   }
