@@ -3,7 +3,7 @@ import { openIdentity, type Identity } from '../../src/agent/identity.ts'
 import { makeCertificationRequest } from '../../src/agent/certification-request.ts'
 import { readEventLog, readImaLog } from '../../src/agent/measurement-logs.ts'
 import { onboard } from '../../src/agent/onboard.ts'
-import { quoteAsAsked } from '../../src/agent/quoting.ts'
+import { implementedBanks, quoteAsAsked } from '../../src/agent/quoting.ts'
 import { openState, openStateDirectory } from '../../src/agent/state.ts'
 import { makeTrust } from '../../src/agent/trust.ts'
 import { makeVerifierClient, type VerifierClient } from '../../src/agent/verifier-client.ts'
@@ -139,6 +139,7 @@ async function swappingRequest(intruder: Intruder): Promise<VerifierClient> {
         imaLog: imaLog ?? Buffer.alloc(0),
         model: config.model,
         serial: config.serial,
+        pcrBanks: await implementedBanks(tools),
       })
       const swapped = { ...finish.data, request: another, proof: onboardingProof(secret, binding) }
       return client.post(path, swapped, schema, signal)

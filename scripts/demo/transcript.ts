@@ -20,7 +20,8 @@ export function createTranscript(stream: NodeJS.WriteStream): Transcript {
   const paint = (colour: keyof typeof CODES, text: string) =>
     colourful ? `\u001b[${CODES[colour]}m${text}\u001b[0m` : text
   const write = (text: string) => stream.write(`${text}\n`)
-  const width = Math.min(stream.isTTY ? stream.columns : 110, 110)
+  // A serial console says 0 columns.
+  const width = Math.max(60, Math.min((stream.isTTY && stream.columns) || 110, 110))
 
   function spin(label: string): { say(text: string): void; end(): void } {
     if (!stream.isTTY) return { say: () => undefined, end: () => undefined }

@@ -51,6 +51,7 @@ export async function openStage(): Promise<Stage> {
 /** Ends the stage, in order, when this process is told to stop; Ctrl-C leaves no TPM and no verifier behind. */
 export function endOnSignal(stage: Stage, keepFiles: boolean): void {
   for (const [signal, code] of [
+    ['SIGHUP', 129],
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {

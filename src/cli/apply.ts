@@ -6,6 +6,7 @@ import { TouchstoneError } from '../core/index.ts'
 import { applyResult } from '../wire/index.ts'
 import { EXIT } from './failure.ts'
 import { readText } from './files.ts'
+import { faultLines } from './policy-faults.ts'
 import { operatorClient } from './operator-client.ts'
 import { parseOutputFormat, printRows } from './output.ts'
 
@@ -17,8 +18,10 @@ export function applyCommand(finish: (code: number) => void): Command {
     .option('--json', 'the same as -o json')
     .addHelpText('after', '\nExample:\n  touchstone apply -f policies/')
     .action(async (options: { filename: readonly string[]; output?: string; json?: boolean }) => {
-      const texts = await Promise.all((await expand(options.filename)).map((path) => readText(path)))
-      const documents = texts.flatMap(splitDocuments)
+      const files = await expand(options.filename)
+      const texts = await Promise.all(files.map(async (file) => ({ file, text: await readText(file) })))
+      requireFaultless(texts)
+      const documents = texts.flatMap(({ text }) => splitDocuments(text))
       if (documents.length === 0) throw new TouchstoneError('usage.arguments', 'there is no document in these files')
       const result = applyResult.parse(await operatorClient(process.env).put('/v1/resources', { documents }))
       printRows(
@@ -35,6 +38,12 @@ export function applyCommand(finish: (code: number) => void): Command {
       )
       finish(EXIT.done)
     })
+}
+
+/** The verifier checks again; here the faults have file, line and column. */
+function requireFaultless(texts: readonly { readonly file: string; readonly text: string }[]): void {
+  const faults = texts.flatMap(({ file, text }) => faultLines(file, text))
+  if (faults.length > 0) throw new TouchstoneError('policy.invalid', faults.join('\n'))
 }
 
 async function expand(paths: readonly string[]): Promise<readonly string[]> {

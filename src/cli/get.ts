@@ -54,7 +54,7 @@ const ATTESTATION_COLUMNS: readonly Column<AttestationSummary>[] = [
   { title: 'AGE', value: (row) => age(row.time) },
   { title: 'PURPOSE', value: (row) => row.purpose },
   { title: 'VERDICT', value: (row) => row.status },
-  { title: 'FIRST FAILURE', value: (row) => row.firstFailure?.check ?? '' },
+  { title: 'FIRST FAILURE', value: (row) => row.firstFailure?.claim ?? row.firstFailure?.check ?? '' },
   {
     title: 'REASON',
     value: (row) => (row.firstFailure === undefined ? '' : checkSentence(row.firstFailure)),

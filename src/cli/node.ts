@@ -9,7 +9,10 @@ const CONFIG = ['--config <file>', 'YAML configuration: verifier, trustAnchor, s
 
 /** Logs are JSON on stderr, so that stdout has only what a command answers. */
 const logger = () =>
-  pino({ level: process.env['TOUCHSTONE_LOG_LEVEL'] ?? 'info' }, pino.destination({ dest: 2, sync: true }))
+  pino(
+    { level: process.env['TOUCHSTONE_LOG_LEVEL'] ?? 'info', timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ dest: 2, sync: true }),
+  )
 
 export function nodeCommand(finish: (code: number) => void): Command {
   return new Command('node')

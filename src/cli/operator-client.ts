@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { request } from 'node:https'
-import { TouchstoneError } from '../core/index.ts'
+import { ERRORS, TouchstoneError, type ErrorCode } from '../core/index.ts'
 
 const MAX_ANSWER = 64 << 20
 const TIMEOUT_MS = 30_000
@@ -16,7 +16,7 @@ export interface OperatorClient {
  * TOUCHSTONE_TOKEN_FILE. Only that root is trusted; the system's own roots play no part.
  */
 export function operatorClient(environment: NodeJS.ProcessEnv): OperatorClient {
-  const base = new URL(
+  const base = verifierUrl(
     need(environment, 'TOUCHSTONE_URL', 'the URL of the verifier, for example https://127.0.0.1:8443'),
   )
   const ca = readNamed(
@@ -25,9 +25,14 @@ export function operatorClient(environment: NodeJS.ProcessEnv): OperatorClient {
   const token = readNamed(
     need(environment, 'TOUCHSTONE_TOKEN_FILE', 'a file with a token (touchstone token create)'),
   ).trim()
-  if (base.protocol !== 'https:') {
-    throw new TouchstoneError('usage.arguments', `TOUCHSTONE_URL is ${base.protocol}//…`, {
-      hint: 'Use an https:// URL.',
+  if (!ca.includes('-----BEGIN CERTIFICATE-----')) {
+    throw new TouchstoneError('usage.environment', 'TOUCHSTONE_CA names a file without a PEM certificate', {
+      hint: 'Write it with: touchstone ca show --root --data-dir DIR',
+    })
+  }
+  if (token === '') {
+    throw new TouchstoneError('usage.environment', 'TOUCHSTONE_TOKEN_FILE names an empty file', {
+      hint: 'Make a token with: touchstone token create NAME --data-dir DIR',
     })
   }
 
@@ -93,18 +98,29 @@ function answerOf(status: number, text: string): unknown {
     const value: unknown = Reflect.get(problem, name)
     return typeof value === 'string' ? value : undefined
   }
-  const code = field('code') ?? `http ${status}`
+  const code = field('code') ?? ''
+  const hint = field('hint')
   throw new TouchstoneError(
-    'operator.refused',
-    `${field('detail') ?? field('title') ?? 'the verifier refused'} [${code}]`,
-    {
-      ...(field('hint') === undefined ? {} : { hint: field('hint') ?? '' }),
-    },
+    isErrorCode(code) ? code : 'operator.refused',
+    field('detail') ?? field('title') ?? `the verifier refused with status ${status}`,
+    hint === undefined ? {} : { hint },
   )
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERRORS, code)
 }
 
 function unreachable(base: URL, cause: unknown): TouchstoneError {
   return new TouchstoneError('operator.unreachable', `cannot reach ${base.origin}`, { cause })
+}
+
+function verifierUrl(text: string): URL {
+  const url = URL.parse(text)
+  if (url?.protocol === 'https:') return url
+  throw new TouchstoneError('usage.environment', `TOUCHSTONE_URL is not an https URL: ${text}`, {
+    hint: 'Write it like https://127.0.0.1:8443.',
+  })
 }
 
 function need(environment: NodeJS.ProcessEnv, name: string, what: string): string {

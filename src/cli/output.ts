@@ -46,7 +46,7 @@ export function printRows<Row>(
   whole: unknown = { items: rows },
 ): void {
   if (format === 'json') printJson(whole)
-  else if (format === 'yaml') print(stringify(whole))
+  else if (format === 'yaml') print(yaml(whole))
   else if (rows.length === 0) process.stderr.write(`${empty}\n`)
   else
     print(
@@ -60,8 +60,13 @@ export function printRows<Row>(
 /** Prints one object: as asked, or by `describe` for people. */
 export function printObject(format: OutputFormat, whole: unknown, describe: () => string): void {
   if (format === 'json') printJson(whole)
-  else if (format === 'yaml') print(stringify(whole))
+  else if (format === 'yaml') print(yaml(whole))
   else print(describe())
+}
+
+/** Long texts, such as policies, stay as they are written instead of being folded. */
+function yaml(value: unknown): string {
+  return stringify(value, { lineWidth: 0, blockQuote: 'literal' })
 }
 
 function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {

@@ -1,9 +1,10 @@
 import { Command } from 'commander'
-import { learnPolicy, parseResources, PolicyError } from '../attest/index.ts'
+import { learnPolicy } from '../attest/index.ts'
 import { TouchstoneError } from '../core/index.ts'
 import { EXIT } from './failure.ts'
 import { readInput, readText } from './files.ts'
 import { paint, print, printJson } from './output.ts'
+import { faultLines } from './policy-faults.ts'
 
 export function policyCommand(finish: (code: number) => void): Command {
   return new Command('policy')
@@ -19,18 +20,17 @@ function checkCommand(finish: (code: number) => void): Command {
     .option('--json', 'the faults as JSON')
     .addHelpText('after', '\nExample:\n  touchstone policy check policies/*.yaml')
     .action(async (files: readonly string[], options: { json?: boolean }) => {
-      const results = await Promise.all(files.map(async (file) => ({ file, faults: faultsOf(await readText(file)) })))
-      const bad = results.filter(({ faults }) => faults.length > 0)
+      const results = await Promise.all(
+        files.map(async (file) => ({ file, faults: faultLines(file, await readText(file)) })),
+      )
+      const bad = results.flatMap(({ faults }) => faults)
       if (options.json === true) {
-        const [first] = bad
-        if (first === undefined) printJson({ files: results })
-        else throw new TouchstoneError('policy.invalid', messageOf(bad))
+        if (bad.length > 0) throw new TouchstoneError('policy.invalid', bad.join('\n'))
+        printJson({ files })
       } else {
         for (const { file, faults } of results) {
           if (faults.length === 0) print(`${paint(process.stdout, 'green', '✓')} ${file}`)
-          for (const { line, column, path, message } of faults) {
-            process.stderr.write(`${file}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}\n`)
-          }
+          for (const fault of faults) process.stderr.write(`${fault}\n`)
         }
       }
       finish(bad.length === 0 ? EXIT.done : EXIT.bad)
@@ -54,22 +54,4 @@ Example:
       print(learnPolicy({ name: options.name, eventLog: await readInput(options.from) }))
       finish(EXIT.done)
     })
-}
-
-function faultsOf(text: string): PolicyError['faults'] {
-  try {
-    parseResources(text)
-    return []
-  } catch (error) {
-    if (error instanceof PolicyError) return error.faults
-    throw error
-  }
-}
-
-function messageOf(bad: readonly { file: string; faults: PolicyError['faults'] }[]): string {
-  return bad
-    .flatMap(({ file, faults }) =>
-      faults.map((fault) => `${file}:${fault.line}:${fault.column}: ${fault.path}: ${fault.message}`),
-    )
-    .join('\n')
 }

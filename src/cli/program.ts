@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command } from 'commander'
+import { z } from 'zod'
 import { appraiseCommand } from './appraise.ts'
 import { applyCommand } from './apply.ts'
 import { caCommand } from './ca.ts'
@@ -27,6 +30,7 @@ Operators' commands read TOUCHSTONE_URL, TOUCHSTONE_CA and TOUCHSTONE_TOKEN_FILE
 function buildProgram(finish: (code: number) => void): Command {
   const program = new Command('touchstone')
     .description('Trust and attestation for fleets of edge nodes.')
+    .version(readVersion())
     .showHelpAfterError('(run with --help to see what it takes)')
     .addHelpText('after', EXAMPLE)
   for (const command of [
@@ -48,6 +52,11 @@ function buildProgram(finish: (code: number) => void): Command {
   }
   for (const command of everyCommand(program)) command.exitOverride()
   return program
+}
+
+function readVersion(): string {
+  const text = readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8')
+  return z.object({ version: z.string() }).parse(JSON.parse(text)).version
 }
 
 function everyCommand(command: Command): readonly Command[] {
