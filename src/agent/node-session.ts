@@ -8,6 +8,7 @@ import { makeCertificationRequest } from './certification-request.ts'
 import type { AgentConfig } from './config.ts'
 import type { AgentEvent, OnEvent } from './events.ts'
 import { openIdentity, type Identity } from './identity.ts'
+import { checkIssued } from './issued-certificates.ts'
 import { onboard } from './onboard.ts'
 import { isRenewalDue, validityOf } from './renewal.ts'
 import { lockState } from './state-lock.ts'
@@ -105,6 +106,7 @@ export async function openNodeSession(config: AgentConfig, deps: AgentDependenci
         ...(result.reason === undefined ? {} : { reason: result.reason }),
       })
       if (result.deviceCertificate !== undefined) {
+        checkIssued(trust, keys, { ...result, chain: result.chain ?? enrolment.chain })
         const renewed = renewedBy(enrolment, result)
         await state.writeEnrolment(renewed)
         emit({ type: 'renewed', notAfter: toRfc3339(validityOf(renewed.deviceCertificate).notAfter) })

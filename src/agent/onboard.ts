@@ -6,11 +6,13 @@ import {
   onboardingProof,
   onboardingResult,
   type OnboardingChallenge,
+  type PcrBank,
 } from '../wire/index.ts'
 import { makeCertificationRequest } from './certification-request.ts'
 import type { AgentConfig } from './config.ts'
 import type { OnEvent } from './events.ts'
 import type { Identity } from './identity.ts'
+import { checkIssued } from './issued-certificates.ts'
 import { readEventLog, readImaLog } from './measurement-logs.ts'
 import { implementedBanks, quoteAsAsked, type AnsweredQuote } from './quoting.ts'
 import type { StoredEnrolment } from './state.ts'
@@ -33,6 +35,7 @@ export async function onboard(input: OnboardingInput): Promise<StoredEnrolment> 
   const { tools, identity, config, client, onEvent, signal } = input
   const { endorsement, ak, device, akName } = identity
   onEvent({ type: 'onboarding', step: 'begin' })
+  const pcrBanks = await implementedBanks(tools)
   const session = await client.post(
     '/v1/onboarding/begin',
     {
@@ -42,7 +45,7 @@ export async function onboard(input: OnboardingInput): Promise<StoredEnrolment> 
       akPublic: ak.publicArea,
       model: config.model,
       serial: config.serial,
-      pcrBanks: await implementedBanks(tools),
+      pcrBanks,
     },
     onboardingChallenge,
     signal,
@@ -52,7 +55,7 @@ export async function onboard(input: OnboardingInput): Promise<StoredEnrolment> 
   const request = await makeCertificationRequest(device.publicArea, config.serial, (digest) =>
     signDigest(tools, device, digest),
   )
-  const proven = await prove(input, session, request)
+  const proven = await prove(input, session, request, pcrBanks)
   onEvent({ type: 'onboarding', step: 'finish' })
   const { nodeId, deviceCertificate, akCertificate, chain, interval } = await client.post(
     '/v1/onboarding/finish',
@@ -72,6 +75,7 @@ export async function onboard(input: OnboardingInput): Promise<StoredEnrolment> 
     onboardingResult,
     signal,
   )
+  checkIssued(client.trust, identity, { deviceCertificate, akCertificate, chain })
   return {
     version: 1,
     verifier: config.verifier,
@@ -103,6 +107,7 @@ async function prove(
   { tools, identity, config, onEvent }: OnboardingInput,
   session: OnboardingChallenge,
   request: Buffer,
+  pcrBanks: readonly PcrBank[],
 ): Promise<Proven> {
   const { ak, akName, device, deviceName, deviceCreation, endorsement } = identity
   const eventLog = await readEventLog(config.eventLog)
@@ -118,6 +123,7 @@ async function prove(
       imaLog: imaLog ?? Buffer.alloc(0),
       model: config.model,
       serial: config.serial,
+      pcrBanks,
     })
     const certification = await certifyCreation(tools, ak, device, deviceCreation, binding)
     onEvent({ type: 'onboarding', step: 'certified' })

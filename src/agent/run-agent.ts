@@ -13,6 +13,12 @@ const BACKOFF = { firstMs: 1_000, largestMs: 300_000 } as const
 /** Of each interval: nodes that were powered on together drift apart. */
 const JITTER = 0.1
 
+/** Seconds. A node that nobody hears of for a day is as good as lost. */
+const LONGEST_INTERVAL = 24 * 3600
+
+/** Beyond it a timer of Node ends at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 /**
  * The node's daemon: onboards when it must, attests for ever, and ends when `signal` aborts, after what it is doing. It
  * gives up on nothing that can change by itself or by an operator; it rejects only with `agent.locked`, `agent.state` and
@@ -40,7 +46,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal, deps: A
         try {
           const { interval } = await session.attest({}, signal)
           backoff.reset()
-          pause = Math.min(interval, config.interval ?? interval) * 1000 * (1 - JITTER * random())
+          pause = Math.min(interval, config.interval ?? interval, LONGEST_INTERVAL) * 1000 * (1 - JITTER * random())
         } catch (error) {
           if (isAborted()) break
           tell(failed(error))
@@ -60,7 +66,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal, deps: A
 
 /**
  * What a verifier answers that does not know the node or its AK: it lost its database, or has an older one back. Asking to
- * be admitted again with the same keys is harmless whoever said so, so nobody needs to have signed it.
+ * be admitted again with the same keys is harmless.
  */
 const UNKNOWN_NODE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['attestation.unauthenticated', 'challenge.forged'])
 
@@ -78,5 +84,5 @@ function failed(error: unknown): AgentEvent {
 }
 
 async function waitFor(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => undefined)
+  await delay(Math.min(ms, LONGEST_TIMER_MS), undefined, { signal }).catch(() => undefined)
 }

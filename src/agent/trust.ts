@@ -11,7 +11,12 @@ export interface Trust {
 export type TrustResult = { readonly ok: true } | { readonly ok: false; readonly failure: PathFailure }
 
 /** Node certificates chain to the same root; only their purpose keeps a node from speaking as the verifier. */
-const PURPOSES = { tls: OID.serverAuth, answer: OID.resultSigning } as const
+const PURPOSES = {
+  tls: OID.serverAuth,
+  answer: OID.resultSigning,
+  device: OID.clientAuth,
+  ak: OID.aikCertificate,
+} as const
 
 /**
  * Before time is known the anchor is pinned and validity is not judged. That the time is not known shows by itself: a

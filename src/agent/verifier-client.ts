@@ -12,9 +12,12 @@ const MAX_ANSWER = 256 * 1024
 const TIMEOUT = 30_000
 
 export interface VerifierClient {
+  /** What it believes of certificates. */
+  readonly trust: Trust
   /**
-   * POSTs `body` as CBOR and answers what the verifier signed, through `schema`. A problem answer is thrown with the
-   * verifier's own code where this build knows it, else as `agent.refused`; `retryAfterOf` reads how long to wait.
+   * POSTs `body` as CBOR and answers what the verifier signed, through `schema`. A problem answer that it signed is thrown
+   * with the verifier's own code where this build knows it, else as `agent.refused`; `retryAfterOf` reads how long to
+   * wait. Any other refusal is `agent.answer_unsigned`: somebody on the way may have made it, so nothing follows from it.
    */
   post<T>(path: string, body: unknown, schema: z.ZodType<T>, signal?: AbortSignal): Promise<T>
   close(): void
@@ -64,6 +67,7 @@ export function makeVerifierClient({ url, trust, timeoutMs = TIMEOUT }: Verifier
     })
   }
   return {
+    trust,
     async post(path, body, schema, signal) {
       const bytes = encodeBody(MEDIA.cbor, body)
       const answer = await exchange(path, bytes, signal)
@@ -74,8 +78,16 @@ export function makeVerifierClient({ url, trust, timeoutMs = TIMEOUT }: Verifier
         .catch((error: unknown) => {
           throw signal?.aborted === true ? error : unreachable(error, url)
         })
-      if (answer.status !== 200 && answer.status !== 201) throw refusal(answer)
-      await verifyAnswer(trust, headerOf(answer, SIGNATURE_HEADER), answer.body)
+      const isRefusal = answer.status !== 200 && answer.status !== 201
+      const signed = { request: bytes, body: answer.body, isRefusal }
+      const verified = verifyAnswer(trust, headerOf(answer, SIGNATURE_HEADER), signed)
+      if (isRefusal) {
+        await verified.catch((error: unknown) => {
+          throw unsignedRefusal(answer, error)
+        })
+        throw refusal(answer)
+      }
+      await verified
       return readAnswer(answer, schema)
     },
     close: () => agent.destroy(),
@@ -86,8 +98,11 @@ export function makeVerifierClient({ url, trust, timeoutMs = TIMEOUT }: Verifier
 export function retryAfterOf(error: unknown): number | undefined {
   if (!isTouchstoneError(error)) return undefined
   const seconds = error.details['retryAfter']
-  return typeof seconds === 'number' ? seconds : undefined
+  return typeof seconds === 'number' ? Math.min(seconds, LONGEST_RETRY) : undefined
 }
+
+/** No verifier means to silence a node for longer, whatever it says. */
+const LONGEST_RETRY = 3600
 
 async function collect(incoming: IncomingMessage): Promise<Answer> {
   const parts: Buffer[] = []
@@ -118,7 +133,8 @@ function readAnswer<T>(answer: Answer, schema: z.ZodType<T>): T {
 
 function refusal(answer: Answer): TouchstoneError {
   const found = readProblem(answer)
-  const retryAfter = found?.retryAfter ?? secondsOf(headerOf(answer, 'retry-after'))
+  // Not the header Retry-After: the signature covers the body alone.
+  const retryAfter = found?.retryAfter
   const details = {
     status: answer.status,
     ...(retryAfter === undefined ? {} : { retryAfter }),
@@ -131,6 +147,15 @@ function refusal(answer: Answer): TouchstoneError {
   return new TouchstoneError(code, found.detail, { hint: found.hint, details })
 }
 
+/** What it says is shown to people, and nothing else is made of it. */
+function unsignedRefusal(answer: Answer, cause: unknown): unknown {
+  if (!isTouchstoneError(cause)) return cause
+  const found = readProblem(answer)
+  const said = found === undefined ? '' : `, saying ${found.code}: ${found.detail.slice(0, 200)}`
+  const message = `HTTP status ${answer.status} without a signature of the verifier for this request${said}`
+  return new TouchstoneError('agent.answer_unsigned', message, { cause, details: { status: answer.status } })
+}
+
 function readProblem(answer: Answer): Problem | undefined {
   if (mediaTypeOf(answer) !== MEDIA.problem) return undefined
   try {
@@ -140,11 +165,6 @@ function readProblem(answer: Answer): Problem | undefined {
     if (isTouchstoneError(error)) return undefined
     throw error
   }
-}
-
-/** Retry-After (RFC 9110 section 10.2.3) in seconds; a date is of no use to a node whose clock may be wrong. */
-function secondsOf(header: string | undefined): number | undefined {
-  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) : undefined
 }
 
 function headerOf(answer: Answer, name: string): string | undefined {

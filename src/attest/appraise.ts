@@ -6,6 +6,7 @@ import { TPM2B_PUBLIC } from '../tpm/index.ts'
 import type { PcrSelection } from '../tpm/index.ts'
 import { checkAttestationKey, readAttestationKey } from './attestation-key.ts'
 import type { AttestationKeyInput, Enrolment } from './attestation-key.ts'
+import { boundChecks } from './bounds.ts'
 import { checkMeasurements } from './measurements.ts'
 import type { ImaCoverage } from './ima.ts'
 import type { Policy, ReferenceSet } from './policy.ts'
@@ -14,7 +15,7 @@ import type { PriorState } from './quote-checks.ts'
 import { readQuote, readSignature } from './quote.ts'
 import type { ClaimedPcrs } from './registers.ts'
 import { checkEvaluated, checkRules } from './rules.ts'
-import { statusOf, vectorOf } from './vector.ts'
+import { verdictOf } from './vector.ts'
 
 /** Evidence exactly as it was received, and everything that it is judged by. Nothing else enters the judgement. */
 export interface AppraisalInput {
@@ -91,11 +92,8 @@ export function appraise(input: AppraisalInput): Appraisal {
 
   // 4. The verdict: what passed affirms, then the worst of what did not.
   const checks: Check[] = [...statement, ...measurements.checks, ...rules, checkEvaluated(policy, rules)]
-  const vector = vectorOf(checks, policy)
   return {
-    status: statusOf(vector, checks),
-    vector,
-    checks,
+    ...verdictOf(boundChecks(checks), policy),
     ...(fresh === undefined ? {} : { attested: { ...fresh.clockInfo, firmwareVersion: fresh.firmwareVersion } }),
     ...(boot === undefined ? {} : { facts: boot.facts }),
     ...(boot === undefined || measurements.ima === undefined ? {} : { ima: measurements.ima }),

@@ -14,4 +14,5 @@ export { parsePolicy, parseReferences, parseResources, PolicyError, policyId } f
 export type { PriorState } from './quote-checks.ts'
 export type { ClaimedPcrs } from './registers.ts'
 export { selectionToAsk } from './selection.ts'
+export { verdictOf } from './vector.ts'
 export type { Fault } from './yaml-document.ts'

@@ -1,7 +1,7 @@
 import { Document, isScalar } from 'yaml'
 import { TouchstoneError } from '../core/index.ts'
 import { annotate, bootFacts, parseEventLog, preferredBank, replayEventLog } from '../eventlog/index.ts'
-import { LEARNED_PCRS, RULES } from './rule-table.ts'
+import { BARE_PCRS, RULES } from './rule-table.ts'
 import type { AuthenticatedBoot, Observed, RuleRow } from './rule-table.ts'
 
 export interface LearnInput {
@@ -13,8 +13,9 @@ export interface LearnInput {
 const PCRS = Array.from({ length: 16 }, (_, pcr) => pcr)
 
 /**
- * The policy that accepts this boot and no other, as a YAML text that needs no other document: every fact of the log,
- * exactly. What is unsafe about the boot (Secure Boot off, setup mode) is not learned as right: such a rule warns.
+ * The policy that accepts this boot and no other, as a YAML text that needs no other document: every fact of the log, and
+ * behind them every register but IMA's, exactly. The facts explain a failure; the registers leave nothing to explain away.
+ * What is unsafe about the boot (Secure Boot off, setup mode) is not learned as right: such a rule warns.
  *
  * Nothing here is verified: a policy learned from a tampered boot accepts the tampering. Learn from a machine that is
  * known to be good, or from a log that an appraisal has just proved. Throws what `parseEventLog` throws,
@@ -61,6 +62,8 @@ function learnRule(row: RuleRow, boot: AuthenticatedBoot): LearnedRule | undefin
   const readable = row.pcrs.some((pcr) => boot.registers.has(pcr)) && row.pcrs.every((pcr) => PCRS.includes(pcr))
   const seen = readable ? row.observe(boot) : undefined
   if (seen === undefined || row.learn === 'never') return undefined
+  // Whatever it is, this fact is not about it; the register is learned as a whole.
+  if (seen.length > 0 && seen.every(({ unread }) => unread === true)) return undefined
   const [first] = seen
   const values = seen.map(({ value }) => value)
   switch (row.learn) {
@@ -76,7 +79,7 @@ function learnRule(row: RuleRow, boot: AuthenticatedBoot): LearnedRule | undefin
       return first && { rule: { anyOf: [...new Set(values)] }, notes: [] }
     case 'list':
       // Nothing in a register that is learned as a whole is said already.
-      if (seen.length === 0 && row.pcrs.every((pcr) => LEARNED_PCRS.includes(pcr))) return undefined
+      if (seen.length === 0 && row.pcrs.every((pcr) => BARE_PCRS.includes(pcr))) return undefined
       return { rule: { sequence: values }, notes: notesOf(seen, row) }
   }
 }

@@ -1,7 +1,8 @@
 import type { ErrorCode, EventRef, JsonValue, Outcome } from '../core/index.ts'
-import { judgeParameters } from './command-line.ts'
+import { parameterJudge } from './command-line.ts'
+import type { ParameterJudge } from './command-line.ts'
 import { nearest, standingOf, wordDifference } from './references.ts'
-import type { KnownValues } from './references.ts'
+import type { KnownValues, Standing } from './references.ts'
 import type { Observed } from './rule-table.ts'
 import type { Matcher, ParameterLists } from './rule-schema.ts'
 
@@ -19,10 +20,20 @@ export interface Finding {
 const MAX_OFFENDERS = 16
 const MAX_LISTED = 8
 
-/** `seen`: the values of the fact, in order. `digests`: they are digests, which have no likeness to each other. */
-export function match(matcher: Matcher, seen: readonly Observed[], known: KnownValues, digests: boolean): Finding[] {
+/** How the values of a fact are read. */
+export interface ValueKind {
+  /** They are digests, which have no likeness to each other. */
+  readonly digests?: boolean
+  /** Why a value cannot be read as what it is, whatever the matcher says of it. */
+  readonly fault?: (value: string) => string | undefined
+}
+
+/** `seen`: the values of the fact, in order. */
+export function match(matcher: Matcher, seen: readonly Observed[], known: KnownValues, kind: ValueKind): Finding[] {
+  const { digests = false } = kind
   const expected = expectation(matcher, known)
   if (seen.length === 0 && matcher.sequence?.length !== 0) {
+    if (known.missing.length > 0) return [missingSet(known, seen)]
     return matcher.whenEmpty === 'pass'
       ? [{ outcome: 'pass', expected, actual: [] }]
       : [{ outcome: 'indeterminate', code: 'fact.empty', expected, actual: [] }]
@@ -30,7 +41,7 @@ export function match(matcher: Matcher, seen: readonly Observed[], known: KnownV
   const failed = matcher.onFailure === 'deny' ? 'fail' : 'warn'
   const findings = [
     ...matchFlag(matcher, seen, failed),
-    ...matchKnown(matcher, seen, known, digests, failed),
+    ...matchKnown(matcher, seen, known, kind, failed),
     ...matchRequired(matcher, seen, failed),
     ...matchSequence(matcher, seen, digests, failed),
   ]
@@ -70,50 +81,82 @@ function matchKnown(
   matcher: Matcher,
   seen: readonly Observed[],
   known: KnownValues,
-  digests: boolean,
+  { digests = false, fault }: ValueKind,
   failed: 'fail' | 'warn',
 ): Finding[] {
   const { anyOf, references, parameters } = matcher
   if (anyOf === undefined && references === undefined && parameters === undefined) return []
   const expected = expectation(matcher, known)
-  return distinct(seen).flatMap(({ value, event }): Finding[] => {
-    const detail = { expected, actual: value, event, nearest: nearest(value, known, digests) }
-    switch (standingOf(value, known)) {
-      case 'active':
-        return []
-      case 'deprecated':
-        return [{ outcome: 'warn', code: 'policy.deprecated', ...detail }]
-      case 'revoked':
-        return [{ outcome: 'fail', code: 'policy.revoked', ...detail }]
-      case 'candidate':
-        return [{ outcome: failed, code: 'policy.candidate', ...detail }]
-      case 'unknown':
-        // A line that is not known as a whole may still be made of allowed parameters.
-        if (parameters !== undefined) return matchParameters(matcher, { value, event }, failed)
-        return known.missing.length > 0
-          ? [{ ...detail, outcome: 'indeterminate', code: 'policy.reference_missing', expected: [...known.missing] }]
-          : [{ outcome: failed, code: 'policy.no_match', ...detail }]
+  const judge = parameters && parameterJudge(parameters)
+  const findings: Finding[] = []
+  for (const observed of distinct(seen)) {
+    const { value, event, unread } = observed
+    const problem = fault?.(value)
+    if (problem !== undefined) {
+      const wanted = `what the kernel reads as it stands here, and not ${problem}`
+      findings.push({ outcome: failed, code: 'policy.command_line', expected: wanted, actual: value, event })
+      continue
     }
-  })
+    const standing = standingOf(value, known)
+    if (standing === 'active') continue
+    // A line that is not known as a whole may still be made of allowed parameters; of one that nobody can read, no
+    // parameter is known.
+    if (standing === 'unknown' && judge !== undefined && unread !== true) {
+      findings.push(...matchParameters(judge, parameters, observed, failed))
+      continue
+    }
+    // Looking for likeness costs time, and only the first offenders are shown.
+    const near = findings.length < MAX_OFFENDERS ? nearest(value, known, digests) : undefined
+    findings.push({ ...ofStanding(standing, known, failed), expected, actual: value, event, nearest: near })
+  }
+  // A set that nobody supplied may revoke what another one allows, so nothing passes without it.
+  const unjudged = known.missing.length > 0 && findings.every(({ code }) => code !== 'policy.reference_missing')
+  return unjudged ? [missingSet(known, seen), ...findings] : findings
 }
 
-function matchParameters({ parameters = {} }: Matcher, { value, event }: Observed, failed: 'fail' | 'warn'): Finding[] {
-  const { refused, absent } = judgeParameters(value, parameters)
+function ofStanding(
+  standing: Exclude<Standing, 'active'>,
+  known: KnownValues,
+  failed: 'fail' | 'warn',
+): Pick<Finding, 'outcome' | 'code'> {
+  switch (standing) {
+    case 'deprecated':
+      return { outcome: 'warn', code: 'policy.deprecated' }
+    case 'revoked':
+      return { outcome: 'fail', code: 'policy.revoked' }
+    case 'candidate':
+      return { outcome: failed, code: 'policy.candidate' }
+    case 'unknown':
+      return known.missing.length > 0
+        ? { outcome: 'indeterminate', code: 'policy.reference_missing' }
+        : { outcome: failed, code: 'policy.no_match' }
+  }
+}
+
+function missingSet(known: KnownValues, seen: readonly Observed[]): Finding {
+  const expected = { references: [...known.missing] }
+  return { outcome: 'indeterminate', code: 'policy.reference_missing', expected, actual: list(seen.map(valueOf)) }
+}
+
+function matchParameters(
+  judge: ParameterJudge,
+  parameters: ParameterLists | undefined,
+  { value, event }: Observed,
+  failed: 'fail' | 'warn',
+): Finding[] {
+  const { refused, absent } = judge(value)
   if (refused.length === 0 && absent.length === 0) return []
-  const expected = { parameters: shownParameters(parameters) }
+  const expected = { parameters: shownParameters(parameters ?? {}) }
   const difference = { added: [...refused], missing: [...absent] }
   return [{ outcome: failed, code: 'policy.parameters', expected, actual: value, event, nearest: difference }]
 }
 
 function matchRequired({ required = [] }: Matcher, seen: readonly Observed[], failed: 'fail' | 'warn'): Finding[] {
+  const values = new Set(seen.map(valueOf))
+  const actual = list([...values])
   return required
-    .filter((value) => !seen.some((observed) => observed.value === value))
-    .map((value) => ({
-      outcome: failed,
-      code: 'policy.required_absent',
-      expected: value,
-      actual: list(seen.map(valueOf)),
-    }))
+    .filter((value) => !values.has(value))
+    .map((value) => ({ outcome: failed, code: 'policy.required_absent', expected: value, actual }))
 }
 
 /** The first place where the lists part: what follows is mostly a consequence of it. */
@@ -152,8 +195,14 @@ function limit(findings: readonly Finding[]): Finding[] {
   ]
 }
 
+/** The first of each value; a text may look like the placeholder of one that nobody can read. */
 function distinct(seen: readonly Observed[]): readonly Observed[] {
-  return [...new Map(seen.toReversed().map((observed) => [observed.value, observed])).values()].toReversed()
+  const first = new Map<string, Observed>()
+  for (const observed of seen) {
+    const key = `${observed.unread === true ? 'unread' : 'read'} ${observed.value}`
+    if (!first.has(key)) first.set(key, observed)
+  }
+  return [...first.values()]
 }
 
 function valueOf({ value }: { readonly value: string }): string {

@@ -3,18 +3,19 @@ import type { Check, JsonValue } from '../core/index.ts'
 import { annotate, bootFacts, eventTypeName } from '../eventlog/index.ts'
 import type { EventLog, ImaLog, ReplayBank } from '../eventlog/index.ts'
 import type { HashName, PcrSelection, TpmsAttest } from '../tpm/index.ts'
-import { blockedIma, checkIma, IMA_PCR, imaValues } from './ima.ts'
-import type { ImaCoverage } from './ima.ts'
+import { blockedIma, checkIma, findCoverage, isTooLong, leadsTo, tooLong } from './ima.ts'
+import type { ImaCoverage, ImaMatch } from './ima.ts'
 import { fail, indeterminate, pass } from './outcome.ts'
 import type { Policy } from './policy.ts'
 import { checkBanks, checkStrength, checkStructure, checkZero } from './register-checks.ts'
 import {
+  digestMatcher,
   disagreementsAsPcrs,
+  IMA_PCR,
   isReplayBank,
   localise,
   replaySelection,
   selectionDigest,
-  selectionDigestWith,
 } from './registers.ts'
 import type { ClaimedPcrs, ReplayedSelection } from './registers.ts'
 import type { AuthenticatedBoot } from './rule-table.ts'
@@ -56,26 +57,27 @@ export function checkMeasurements(input: MeasurementInput): Measurements {
   const comparison = compare(replay, judged.hash, hash, signed.pcrDigest, imaLog, input.claimed)
   const visible = visibleLog(log, quoted)
   const bank = isReplayBank(judged.hash) && log.banks.includes(judged.hash) ? judged.hash : undefined
-  const boot = comparison.agrees && bank !== undefined ? authenticate(visible, bank, replay, comparison) : undefined
+  const believed = comparison.agrees && log.registers === 'pcr'
+  const boot = believed && bank !== undefined ? authenticate(visible, bank, replay, comparison.ima) : undefined
   return {
     checks: [
       comparison.check,
       checkStrength(judged.hash),
-      ...checkBanks(policy, asked, replay, boot),
+      checkBanks(policy, asked, replay, boot),
       checkStructure(policy, visible, bank),
       checkZero(policy, quoted, boot),
       ...checkIma({
         required: policy.log.ima === 'required',
         log: imaLog,
-        quoted: quoted.includes(IMA_PCR),
-        agrees: comparison.agrees,
+        signed: signed.pcrSelect,
+        judged: judged.hash,
         coverage: comparison.ima,
-        firmware: bank && replay.banks.get(bank),
+        firmware: replay.banks,
       }),
     ],
     quoted,
     boot,
-    ima: comparison.ima,
+    ima: comparison.ima && { covered: comparison.ima.covered, entries: comparison.ima.entries },
   }
 }
 
@@ -91,14 +93,13 @@ function visibleLog(log: EventLog, quoted: readonly number[]): EventLog {
 interface Comparison {
   readonly agrees: boolean
   readonly check: Check
-  readonly ima: ImaCoverage | undefined
-  /** The IMA value at the covered entry. */
-  readonly imaValue: Uint8Array | undefined
+  /** How much of an IMA log the quote covers, where one came and PCR 10 is quoted. */
+  readonly ima: ImaMatch | undefined
 }
 
 /**
- * `quote.digest`. The IMA log may run ahead of the quote, so every prefix of it is tried, the longest first; everything
- * else must be exact.
+ * `quote.digest`. The IMA log may run ahead of the quote, so its prefixes are tried, the shortest first; everything else
+ * must be exact.
  */
 function compare(
   { registers, banks }: ReplayedSelection,
@@ -109,34 +110,31 @@ function compare(
   claimed: ClaimedPcrs | undefined,
 ): Comparison {
   const name = 'quote.digest'
+  const refuse = (check: Check): Comparison => ({ agrees: false, check, ima: undefined })
   const values = registers.flatMap(({ replayed }) => (replayed === undefined ? [] : [replayed]))
-  const none = { ima: undefined, imaValue: undefined }
   if (values.length < registers.length) {
     const unsupported = registers.find(({ replayed }) => replayed === undefined)?.bank ?? judged
-    return { ...none, agrees: false, check: fail(name, 'bank.unsupported', { actual: unsupported }) }
-  }
-  const at = registers.findIndex(({ bank, pcr }) => bank === judged && pcr === IMA_PCR)
-  const start = values[at]
-  const usesIma = imaLog !== undefined && start !== undefined && isReplayBank(judged)
-  const candidates = usesIma ? imaValues(imaLog, judged, start) : []
-  const digestWith = selectionDigestWith(hash, values, at)
-  for (const prefixes of candidates) {
-    const covered = prefixes.findLastIndex((value) => equalBytes(digestWith(value), signed))
-    if (covered < 0) continue
-    const check = pass(name, { expected: toHex(signed), actual: toHex(signed) })
-    return { agrees: true, check, ima: { covered, entries: prefixes.length - 1 }, imaValue: prefixes[covered] }
+    return refuse(fail(name, 'bank.unsupported', { actual: unsupported }))
   }
   const replayed = selectionDigest(hash, values)
-  if (equalBytes(replayed, signed)) {
-    return { ...none, agrees: true, check: pass(name, { expected: toHex(signed), actual: toHex(replayed) }) }
+  const agreed = pass(name, { expected: toHex(signed), actual: toHex(signed) })
+  const at = registers.findIndex(({ bank, pcr }) => bank === judged && pcr === IMA_PCR)
+  const ima = at >= 0 && isReplayBank(judged) ? imaLog : undefined
+  if (ima === undefined || !isReplayBank(judged)) {
+    if (equalBytes(replayed, signed)) return { agrees: true, check: agreed, ima: undefined }
+  } else if (isTooLong(ima)) {
+    return refuse(fail(name, 'ima.too_long', tooLong(ima)))
+  } else {
+    const match = findCoverage(ima, judged, digestMatcher(hash, values, at, signed))
+    if (match !== undefined) return { agrees: true, check: agreed, ima: match }
   }
   const where = localise(registers, claimed, hash, signed, ({ bank, pcr, replayed: value }, quotedValue) =>
-    bank === judged && pcr === IMA_PCR && candidates.length > 0
-      ? candidates.some((prefixes) => prefixes.some((prefix) => equalBytes(prefix, quotedValue)))
+    ima !== undefined && bank === judged && pcr === IMA_PCR && isReplayBank(bank)
+      ? leadsTo(ima, bank, quotedValue)
       : value !== undefined && equalBytes(value, quotedValue),
   )
   const missing = [...new Set(registers.map(({ bank }) => bank))].filter((bank) => !banks.has(bank))
-  return { ...none, agrees: false, check: disagreement(signed, replayed, where, missing) }
+  return refuse(disagreement(signed, replayed, where, missing))
 }
 
 function disagreement(
@@ -160,13 +158,15 @@ function authenticate(
   log: EventLog,
   bank: ReplayBank,
   { registers, banks }: ReplayedSelection,
-  { imaValue, ima }: Comparison,
+  ima: ImaMatch | undefined,
 ): AuthenticatedBoot {
   const extended = banks.get(bank)?.extended
-  const measured = registers.filter((register) => register.bank === bank && extended?.has(register.pcr) === true)
+  const measured = registers.filter(
+    ({ bank: of, pcr }) => of === bank && pcr !== IMA_PCR && extended?.has(pcr) === true,
+  )
   const values = new Map<number, Uint8Array>()
   for (const { pcr, replayed } of measured) if (replayed !== undefined) values.set(pcr, replayed)
-  if (imaValue !== undefined && ima !== undefined && ima.covered > 0) values.set(IMA_PCR, imaValue)
+  if (ima !== undefined && ima.covered > 0) values.set(IMA_PCR, ima.value)
   const events = new Map(annotate(log, bank).map((annotated) => [annotated.event.index, annotated]))
   return { facts: bootFacts(log, bank), registers: values, events }
 }
@@ -174,8 +174,7 @@ function authenticate(
 /** The checks that need a signature, where there is none: none of them vanishes. */
 function blockedChecks(input: MeasurementInput): Check[] {
   const reason = 'no genuine signature over a readable quote'
-  const names = ['quote.digest', 'bank.strength', 'log.structure', 'pcr.zero']
-  if (input.asked.length > 1) names.push('bank.unmeasured')
+  const names = ['quote.digest', 'bank.strength', 'bank.unmeasured', 'log.structure', 'pcr.zero']
   const ima = input.policy.log.ima === 'required' || input.imaLog !== undefined
   return [...names.map((name) => blocked(name, reason)), ...(ima ? blockedIma('check.blocked', reason) : [])]
 }

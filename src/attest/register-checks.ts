@@ -1,6 +1,6 @@
 import type { Check } from '../core/index.ts'
-import { annotate, eventRef, structuralFindings } from '../eventlog/index.ts'
-import type { EventLog, Finding, ReplayBank } from '../eventlog/index.ts'
+import { annotate, eventRef, eventTypeName, REPLAY_BANKS, structuralFindings } from '../eventlog/index.ts'
+import type { EventLog, Finding, LogEvent, ReplayBank } from '../eventlog/index.ts'
 import type { HashName, PcrSelection } from '../tpm/index.ts'
 import { fail, indeterminate, pass, warn } from './outcome.ts'
 import type { Policy } from './policy.ts'
@@ -17,30 +17,30 @@ export function checkStrength(judged: HashName): Check {
 
 /**
  * `bank.unmeasured`: an enabled bank that the firmware left alone can be brought to any known-good value by whoever runs
- * on the machine (CVE-2021-42299). Asked only when other banks were.
+ * on the machine (CVE-2021-42299). Where no other bank was asked for, the check says which ones nobody looked at.
  */
 export function checkBanks(
   policy: Policy,
   asked: PcrSelection,
   { registers, banks }: ReplayedSelection,
   boot: AuthenticatedBoot | undefined,
-) {
+): Check {
   const [judged, ...others] = asked
   const name = 'bank.unmeasured'
-  if (judged === undefined || others.length === 0) return []
-  if (boot === undefined) return [blocked(name)]
+  if (boot === undefined || judged === undefined) return blocked(name)
+  if (others.length === 0) {
+    return pass(name, { actual: { notLookedAt: REPLAY_BANKS.filter((bank) => bank !== judged.hash) } })
+  }
   const enabled = [...new Set(registers.map(({ bank }) => bank))].filter((bank) => bank !== judged.hash)
   const unmeasured = enabled.filter((bank) => {
     const extended = banks.get(bank)?.extended
     return !registers.some((register) => register.bank === bank && extended?.has(register.pcr) === true)
   })
   const detail = { expected: { enabled }, actual: { unmeasured } }
-  if (unmeasured.length === 0) return [pass(name, detail)]
-  return [
-    policy.log.unmeasuredBanks === 'warn'
-      ? warn(name, 'bank.unmeasured', detail)
-      : fail(name, 'bank.unmeasured', detail),
-  ]
+  if (unmeasured.length === 0) return pass(name, detail)
+  return policy.log.unmeasuredBanks === 'warn'
+    ? warn(name, 'bank.unmeasured', detail)
+    : fail(name, 'bank.unmeasured', detail)
 }
 
 const MAX_FINDINGS = 8
@@ -50,14 +50,30 @@ export function checkStructure(policy: Policy, log: EventLog, bank: ReplayBank |
   const name = 'log.structure'
   if (log.registers !== 'pcr') return fail(name, 'log.registers', { expected: 'pcr', actual: log.registers })
   if (bank === undefined) return fail(name, 'eventlog.bank_missing', { actual: [...log.banks] })
-  const errors = structuralFindings(log, bank).filter(({ severity }) => severity === 'error')
+  const findings = structuralFindings(log, bank).filter(({ severity }) => severity === 'error')
+  // What is no machine's deviation but somebody's doing is shown first, and is not tolerated.
+  const excused = new Set(log.events.filter(isVersion).map(({ index }) => index))
+  const groups = Map.groupBy(findings, (finding) => isForged(finding, excused))
+  const forgeries = groups.get(true) ?? []
+  const errors = [...forgeries, ...(groups.get(false) ?? [])]
   const [first] = errors
   if (first === undefined) return pass(name)
   const event = first.event === undefined ? undefined : annotate(log, bank).find((a) => a.event.index === first.event)
   const actual = errors.slice(0, MAX_FINDINGS).map(describeFinding)
   const more = errors.length > MAX_FINDINGS ? [`… ${errors.length} in all`] : []
   const detail = { actual: [...actual, ...more], ...(event === undefined ? {} : { event: eventRef(event) }) }
-  return policy.log.structure === 'tolerant' ? warn(name, 'log.structure', detail) : fail(name, 'log.structure', detail)
+  const tolerated = policy.log.structure === 'tolerant' && forgeries.length === 0
+  return tolerated ? warn(name, 'log.structure', detail) : fail(name, 'log.structure', detail)
+}
+
+/** A payload that contradicts its digest was edited, except where a real machine logs another version than it measures. */
+function isForged({ code, event, forged }: Finding, excused: ReadonlySet<number>): boolean {
+  if (code === 'eventlog.payload_mismatch') return event === undefined || !excused.has(event)
+  return forged === true
+}
+
+function isVersion({ type }: LogEvent): boolean {
+  return eventTypeName(type) === 'EV_S_CRTM_VERSION'
 }
 
 function describeFinding({ code, event, message }: Finding): string {

@@ -1,3 +1,4 @@
+import { hash as oneShot } from 'node:crypto'
 import { equalBytes, fromHex, toHex } from '../core/index.ts'
 import type { JsonValue } from '../core/index.ts'
 import { REPLAY_BANKS, registerValue, replayEventLog } from '../eventlog/index.ts'
@@ -27,9 +28,14 @@ export function isReplayBank(bank: HashName): bank is ReplayBank & HashName {
   return REPLAY_BANKS.some((known) => known === bank)
 }
 
+/** Where Linux extends its runtime measurements. */
+export const IMA_PCR = 10
+
 /**
- * The values of the quoted registers by the log. A register that no event extended, and a whole bank that the log does
- * not have, keep their initial value: that is what the TPM must then have signed.
+ * The values of the quoted registers by the firmware log. PCR 10 is never the firmware's: whatever a log says of it, the
+ * register is at its initial value when the kernel begins to measure, or entries of the kernel could be hidden in front.
+ * A register that no event extended, and a whole bank that the log does not have, keep their initial value too: that is
+ * what the TPM must then have signed.
  */
 export function replaySelection(selection: PcrSelection, log: EventLog): ReplayedSelection {
   const banks = new Map<HashName, ReplayedLog>()
@@ -40,7 +46,8 @@ export function replaySelection(selection: PcrSelection, log: EventLog): Replaye
   const registers = selection.flatMap(({ hash, pcrs }) =>
     pcrs.map((pcr) => {
       const replay = banks.get(hash)
-      const replayed = replay === undefined ? initialValue(hash, pcr, locality) : registerValue(replay, pcr)
+      const replayed =
+        replay === undefined || pcr === IMA_PCR ? initialValue(hash, pcr, locality) : registerValue(replay, pcr)
       return { bank: hash, pcr, replayed }
     }),
   )
@@ -60,13 +67,18 @@ export function selectionDigest(hash: HashName, values: readonly Uint8Array[]): 
   return digest(hash, ...values)
 }
 
-/** The same for many values of the register at `at`, without gathering the others each time. */
-export function selectionDigestWith(hash: HashName, values: readonly Uint8Array[], at: number) {
+/**
+ * Whether the digest is the signed one with this value in the register at `at`. For many values of it: nothing is
+ * gathered or allocated for each, which costs more than hashing the other registers again does.
+ */
+export function digestMatcher(hash: HashName, values: readonly Uint8Array[], at: number, signed: Uint8Array) {
   const all = Buffer.concat(values)
   const offset = values.slice(0, at).reduce((sum, value) => sum + value.byteLength, 0)
-  return (value: Uint8Array): Buffer => {
+  const { node } = HASHES[hash]
+  const wanted = Buffer.from(signed).toString('latin1')
+  return (value: Uint8Array): boolean => {
     all.set(value, offset)
-    return digest(hash, all)
+    return oneShot(node, all, 'binary') === wanted
   }
 }
 

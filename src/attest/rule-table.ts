@@ -18,6 +18,8 @@ export interface AuthenticatedBoot {
 export interface Observed {
   readonly value: string
   readonly event?: EventRef | undefined
+  /** Nothing is known of it but its digest: it may be what the fact should have shown. */
+  readonly unread?: true
 }
 
 /** Everything the program knows of one rule. The order is that of the checks: what explains most comes first. */
@@ -72,8 +74,11 @@ const CLAIM_OF_PCR: ReadonlyMap<number, TrustClaim> = new Map([
   [13, 'executables'],
 ])
 
-/** Registers of which facts say too little. The others are learned by their facts, or change at run time (10). */
-export const LEARNED_PCRS: readonly number[] = [0, 2, 3, 6, 11, 12, 13, 14, 15]
+/** Registers that stay as the boot left them; IMA goes on extending 10. */
+const LEARNED_PCRS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
+
+/** Those of which facts say too little, or nothing on most machines: a learned policy leaves their empty lists out. */
+export const BARE_PCRS: readonly number[] = [0, 2, 3, 6, 11, 12, 13, 14, 15]
 
 export const RULES: readonly RuleRow[] = [
   ...(['enabled', 'setupMode', 'auditMode', 'deployedMode'] as const).map(secureBootFlag),
@@ -85,7 +90,10 @@ export const RULES: readonly RuleRow[] = [
     digests: true,
     learn: 'list',
     matcher: (spec) => spec.secureBoot?.authorities,
-    observe: ({ facts }) => facts.secureBoot.authorities.map(({ digest, event }) => ({ value: digest, event })),
+    observe: (boot) => {
+      const found = boot.facts.secureBoot.authorities.map(({ digest, event }) => ({ value: digest, event }))
+      return withUnread(boot, [7], found, 'digest')
+    },
   },
   {
     fact: 'kernel.commandLine',
@@ -93,7 +101,9 @@ export const RULES: readonly RuleRow[] = [
     claim: 'executables',
     learn: 'values',
     matcher: (spec) => spec.kernel?.commandLine,
-    observe: ({ facts }) => facts.kernel.commandLines.map(textValue),
+    // A parameter that must not be there may be in a line that was made unreadable: no other line stands for it.
+    observe: (boot) => (unreadIn(boot, [8, 12]).length > 0 ? undefined : boot.facts.kernel.commandLines.map(textValue)),
+    doubts: (boot) => unreadIn(boot, [8, 12]).map(({ event }) => `event ${event.index} of PCR ${event.pcr} is no text`),
   },
   {
     fact: 'grub.commands',
@@ -101,7 +111,7 @@ export const RULES: readonly RuleRow[] = [
     claim: 'executables',
     learn: 'list',
     matcher: (spec) => spec.grub?.commands,
-    observe: ({ facts }) => facts.grub.commands.map(textValue),
+    observe: (boot) => withUnread(boot, [8], boot.facts.grub.commands.map(textValue), 'text'),
   },
   {
     fact: 'boot.applications',
@@ -132,7 +142,7 @@ export const RULES: readonly RuleRow[] = [
   },
   {
     fact: 'boot.attempts',
-    pcrs: [4],
+    pcrs: [4, 5],
     claim: 'executables',
     learn: 'value',
     matcher: (spec) => spec.boot?.attempts,
@@ -140,7 +150,7 @@ export const RULES: readonly RuleRow[] = [
   },
   {
     fact: 'boot.order',
-    pcrs: [1],
+    pcrs: [1, 5],
     claim: 'configuration',
     learn: 'value',
     matcher: (spec) => spec.boot?.order,
@@ -151,12 +161,15 @@ export const RULES: readonly RuleRow[] = [
   },
   {
     fact: 'boot.options',
-    pcrs: [1],
+    pcrs: [1, 5],
     claim: 'configuration',
     digests: true,
     learn: 'list',
     matcher: (spec) => spec.boot?.options,
-    observe: (boot) => boot.facts.bootOptions.options.map(({ event }) => eventDigest(boot, event)),
+    observe: (boot) => {
+      const options = boot.facts.bootOptions.options.map(({ event }) => eventDigest(boot, event))
+      return withUnread(boot, [1, 5], options, 'digest')
+    },
   },
   {
     fact: 'boot.partitionTables',
@@ -165,7 +178,10 @@ export const RULES: readonly RuleRow[] = [
     digests: true,
     learn: 'list',
     matcher: (spec) => spec.boot?.partitionTables,
-    observe: (boot) => boot.facts.partitionTables.map(({ event }) => eventDigest(boot, event)),
+    observe: (boot) => {
+      const tables = boot.facts.partitionTables.map(({ event }) => eventDigest(boot, event))
+      return withUnread(boot, [5], tables, 'digest')
+    },
   },
   {
     fact: 'firmware.version',
@@ -216,7 +232,10 @@ export const RULES: readonly RuleRow[] = [
     digests: true,
     learn: 'list',
     matcher: (spec) => spec.eve?.config,
-    observe: (boot) => boot.facts.eve.config.map(({ event }) => eventDigest(boot, event)),
+    observe: (boot) => {
+      const files = boot.facts.eve.config.map(({ event }) => eventDigest(boot, event))
+      return withUnread(boot, [14], files, 'digest')
+    },
   },
   {
     fact: 'eve.rootfs',
@@ -224,7 +243,10 @@ export const RULES: readonly RuleRow[] = [
     claim: 'executables',
     learn: 'list',
     matcher: (spec) => spec.eve?.rootfs,
-    observe: ({ facts }) => facts.eve.rootfs.map(({ hash, event }) => ({ value: hash, event })),
+    observe: (boot) => {
+      const images = boot.facts.eve.rootfs.map(({ hash, event }) => ({ value: hash, event }))
+      return withUnread(boot, [13], images, 'text')
+    },
   },
   ...Array.from({ length: 24 }, (_, pcr) => wholeRegister(pcr)),
 ]
@@ -284,6 +306,29 @@ function wholeRegister(pcr: number): RuleRow {
       return value && [{ value: toHex(value) }]
     },
   }
+}
+
+/**
+ * The values of a list together with the events of its registers that nothing reads, in the order of measurement. Such an
+ * event may be one of the list that somebody made unreadable, so a rule has to know it: by its digest among digests,
+ * as `unknown:<digest>` among texts.
+ */
+function withUnread(
+  boot: AuthenticatedBoot,
+  pcrs: readonly number[],
+  read: readonly Observed[],
+  values: 'digest' | 'text',
+): readonly Observed[] {
+  const unread = unreadIn(boot, pcrs).map((fact): Observed => {
+    const { value, event } = placedDigest(boot, fact)
+    return { value: values === 'digest' ? value : `unknown:${value}`, event, unread: true }
+  })
+  if (unread.length === 0) return read
+  return [...read, ...unread].sort((a, b) => (a.event?.index ?? 0) - (b.event?.index ?? 0))
+}
+
+function unreadIn({ facts }: AuthenticatedBoot, pcrs: readonly number[]): BootFacts['unread'] {
+  return facts.unread.filter(({ event }) => pcrs.includes(event.pcr))
 }
 
 function textValue({ text, event }: { readonly text: string; readonly event: EventRef }): Observed {

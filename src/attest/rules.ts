@@ -1,6 +1,7 @@
 import type { Check, ErrorCode } from '../core/index.ts'
+import { commandLineFault } from './command-line.ts'
 import { expectation, match } from './matchers.ts'
-import type { Finding } from './matchers.ts'
+import type { Finding, ValueKind } from './matchers.ts'
 import { fail, indeterminate, judge, pass, warn } from './outcome.ts'
 import type { Policy, ReferenceSet } from './policy.ts'
 import { knownValues } from './references.ts'
@@ -9,9 +10,9 @@ import type { AuthenticatedBoot, Observed, RuleRow } from './rule-table.ts'
 import type { Matcher } from './rule-schema.ts'
 
 /**
- * What the house asks where a policy does not: Secure Boot off is a warning; a platform whose keys anybody may replace, or
- * that runs in debug mode or without DMA protection, is not to be trusted. Asked only where the fact is known, because
- * not every machine has it.
+ * What the house asks where a policy does not: Secure Boot off, or unknown while its register is quoted, is a warning; a
+ * platform whose keys anybody may replace, or that runs in debug mode or without DMA protection, is not to be trusted.
+ * The other facts are judged only where they are known, because not every machine has them.
  */
 const HOUSE_MATCHERS: Readonly<Record<string, Matcher>> = {
   'secureBoot.enabled': { is: true, onFailure: 'warn' },
@@ -83,8 +84,12 @@ function houseRules(input: RuleInput): Check[] {
   return RULES.flatMap((row) => {
     const matcher = HOUSE_MATCHERS[row.fact]
     const asked = policy.rules.some((rule) => rule.row === row)
-    const known = row.pcrs.every((pcr) => quoted.includes(pcr)) && row.observe(boot) !== undefined
-    return matcher === undefined || asked || !known ? [] : evaluate(row, matcher, input, HOUSE)
+    if (matcher === undefined || asked || !row.pcrs.every((pcr) => quoted.includes(pcr))) return []
+    if (row.observe(boot) !== undefined) return evaluate(row, matcher, input, HOUSE)
+    // Whoever hides whether Secure Boot is on must not be judged better than one who says that it is off.
+    return row.fact === 'secureBoot.enabled'
+      ? evaluate(row, matcher, input, HOUSE).map((check): Check => ({ ...check, outcome: 'warn' }))
+      : []
   })
 }
 
@@ -94,11 +99,15 @@ function evaluate(row: RuleRow, matcher: Matcher, input: RuleInput, owner: strin
   const findings: Finding[] =
     'code' in seen
       ? [{ outcome: 'indeterminate', expected: expectation(matcher, known), ...seen }]
-      : match(matcher, seen, known, row.digests === true)
+      : match(matcher, seen, known, kindOf(row))
   return findings.map((finding) => {
     const said = Object.fromEntries(Object.entries(finding).filter(([, value]) => value !== undefined))
     return { check: 'policy.rule', rule: `${owner}/${row.fact}`, claim: row.fact, outcome: finding.outcome, ...said }
   })
+}
+
+function kindOf({ fact, digests }: RuleRow): ValueKind {
+  return fact === 'kernel.commandLine' ? { fault: commandLineFault } : { digests: digests === true }
 }
 
 function requireFact(row: RuleRow, input: RuleInput): Check {

@@ -1,4 +1,4 @@
-import type { Check, Outcome, Status, TrustClaim, TrustVector } from '../core/index.ts'
+import type { Check, Outcome, Status, TrustClaim, TrustVector, Verdict } from '../core/index.ts'
 import type { Policy } from './policy.ts'
 import { RULES } from './rule-table.ts'
 import { isOfHouse, severityOf } from './rules.ts'
@@ -26,6 +26,8 @@ const IMPACTS: Readonly<Record<string, Impact>> = {
   'quote.clock': { claims: ['instance-identity'], fail: 96, warn: 32 },
   'quote.counters': { claims: ['instance-identity'], fail: 96, warn: 32 },
   'quote.firmware-version': { claims: ['hardware'], fail: 96, warn: 32 },
+  // Where a log cannot be read, nothing of it is proved.
+  'log.readable': { claims: MEASURED, fail: 99, warn: 32 },
   'bank.unmeasured': UNMEASURED,
   'bank.strength': UNMEASURED,
   'pcr.zero': UNMEASURED,
@@ -115,4 +117,10 @@ export function statusOf(vector: TrustVector, checks: readonly Check[]): Status 
     checks.some((check) => check.outcome === outcome),
   )
   return unclean && tier !== 'contraindicated' ? 'warning' : tier
+}
+
+/** The verdict of a list of checks under the policy that asked for them. */
+export function verdictOf(checks: readonly Check[], policy: Policy): Verdict {
+  const vector = vectorOf(checks, policy)
+  return { status: statusOf(vector, checks), vector, checks }
 }

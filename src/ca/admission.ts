@@ -18,7 +18,7 @@ export interface AdmissionInput {
   /** From `ekDigestOf`. */
   readonly ekDigest: string
   /** What the node says of itself. */
-  readonly claimed: { readonly model: string; readonly serial: string }
+  readonly claimed: { readonly model: string; readonly serial: string; readonly pcrBanks: readonly string[] }
   readonly manifest: Manifest | undefined
   /** What an operator decided of this very EK, model and serial. */
   readonly approval: 'approved' | 'denied' | undefined
@@ -70,12 +70,17 @@ function byManifest({ ekDigest, claimed, manifest }: AdmissionInput): AdmissionD
   if (node === undefined) {
     return refuse({ check, outcome: 'fail', code: 'admission.not_listed', actual: ekDigest }, 'admission.not_listed')
   }
-  const expected = { model: node.model, serial: node.serial }
-  if (claimed.model !== node.model || claimed.serial !== node.serial) {
-    const actual = { model: claimed.model, serial: claimed.serial }
-    return refuse({ check, outcome: 'fail', code: 'admission.claim', expected, actual }, 'admission.claim')
+  const actual = { model: claimed.model, serial: claimed.serial, pcrBanks: [...claimed.pcrBanks] }
+  if (claimed.model !== node.model || claimed.serial !== node.serial || !isListed(node.pcrBanks, claimed.pcrBanks)) {
+    // Without what was expected: whoever asks has proven nothing, and would be told whose EK this is.
+    return refuse({ check, outcome: 'fail', code: 'admission.claim', actual }, 'admission.claim')
   }
-  return admit({ check, outcome: 'pass', actual: expected }, node)
+  return admit({ check, outcome: 'pass', actual }, node)
+}
+
+/** A node that keeps a bank to itself is not asked for it; so a list that names banks names all of them. */
+function isListed(listed: readonly string[] | undefined, claimed: readonly string[]): boolean {
+  return listed === undefined || listed.toSorted().join() === claimed.toSorted().join()
 }
 
 function byApproval({ approval }: AdmissionInput): AdmissionDecision {

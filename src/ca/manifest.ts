@@ -13,6 +13,11 @@ const manifestNode = z.strictObject({
   model: claim,
   serial: claim,
   eks: z.array(ekDigest).min(1).max(16),
+  /** Every PCR bank that its TPM implements, allocated or not; what the node says is believed where this is left out. */
+  pcrBanks: z
+    .array(z.enum(['sha1', 'sha256', 'sha384', 'sha512']))
+    .min(1)
+    .exactOptional(),
   labels: z.record(labelName, z.string().max(256)).default({}),
 })
 
@@ -36,7 +41,8 @@ export interface Manifest {
 const MAX_FAULTS = 20
 
 /**
- * Reads a manifest, YAML or JSON: every node with its model, serial and all EKs of its TPM by the SHA-256 of their SPKI.
+ * Reads a manifest, YAML or JSON: every node with its model, serial and all EKs of its TPM by the SHA-256 of their SPKI, and
+ * its PCR banks where they are known.
  * All scalars are strings; aliases, tags and merges are refused. An EK or a pair of model and serial that occurs twice is
  * a fault, because one of the two boxes could then take the other's place. Throws `manifest.invalid` naming every fault.
  */

@@ -17,7 +17,7 @@ export interface EventRef {
 }
 
 export interface Check {
-  /** Dotted name of what was checked, for example `quote.nonce`; documented in docs/errors.md. */
+  /** Dotted name of what was checked, for example `quote.nonce`; documented in docs/checks.md. */
   readonly check: string
   /** The policy's rule that asked for it, where it was not the house's own. */
   readonly rule?: string

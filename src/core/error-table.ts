@@ -278,6 +278,16 @@ const rows = {
     title: 'An event is in a register where its type does not belong',
     hint: 'Compare with a log of the same model; where the digest vouches for the content, the type was changed.',
   },
+  'eventlog.event_unread': {
+    status: 422,
+    title: 'A register whose every event is known has one that nothing explains',
+    hint: 'The event was changed to hide what was measured; treat the log as forged.',
+  },
+  'eventlog.ima_register': {
+    status: 422,
+    title: 'The log of the firmware has events of the register that belongs to IMA',
+    hint: 'Entries of the IMA log may be hidden there; treat the log as forged.',
+  },
   'eventlog.digest_short': {
     status: 422,
     title: 'A digest leaves the last byte of its payload out',
@@ -384,7 +394,7 @@ const rows = {
   'agent.config': {
     status: 400,
     title: "The node agent's configuration cannot be used",
-    hint: 'The message lists every fault at once; see docs for the keys and their defaults.',
+    hint: 'The message lists every fault at once; docs/configuration.md has every key. Set model and serial where DMI has none.',
   },
   'agent.locked': {
     status: 409,
@@ -891,6 +901,16 @@ const rows = {
     title: 'The quote covers no entry of the IMA log',
     hint: 'The kernel does not extend the TPM: boot with ima_policy=tcb or a policy of your own, and a TPM driver built in.',
   },
+  'ima.too_long': {
+    status: 403,
+    title: 'The IMA log has more entries than are replayed',
+    hint: 'Measure less with an IMA policy that leaves out what changes all the time, and start the node again.',
+  },
+  'ima.boot_aggregate_unknown': {
+    status: 403,
+    title: 'The IMA log does not begin with a boot aggregate that can be compared with quoted registers',
+    hint: 'Quote PCR 0 to 9 of the bank that the kernel computes it in; a log without its beginning was cut.',
+  },
   'ima.structure': {
     status: 403,
     title: 'The IMA log breaks the rules of its format',
@@ -921,6 +941,11 @@ const rows = {
     status: 403,
     title: 'The command line has parameters that the policy refuses, or lacks some that it requires',
     hint: 'If the change was wanted, add the parameter to the policy; otherwise take the node out of service.',
+  },
+  'policy.command_line': {
+    status: 403,
+    title: 'The kernel command line cannot be read as a kernel reads it',
+    hint: 'Genuine lines are UTF-8 of at most 4096 bytes, with parameter names of printable ASCII without quotes.',
   },
   'policy.sequence': {
     status: 403,
@@ -1057,7 +1082,7 @@ const rows = {
   'onboarding.waiting': {
     status: 403,
     title: 'The node waits for an operator',
-    hint: 'See it with touchstone get nodes, and approve it; the node asks again by itself.',
+    hint: 'See it with touchstone describe node ID, then touchstone approve node ID; the node asks again by itself.',
   },
   'onboarding.appraisal': {
     status: 403,
@@ -1083,7 +1108,7 @@ const rows = {
   'node.pending': {
     status: 403,
     title: 'The node was not approved yet',
-    hint: 'An operator must approve it first.',
+    hint: 'An operator must approve it first: touchstone approve node ID.',
   },
   'node.state': {
     status: 409,
@@ -1144,7 +1169,7 @@ const rows = {
   'policy.ambiguous': {
     status: 409,
     title: 'More than one policy serves the same purpose',
-    hint: 'Give each its own spec.purpose, or name the one to use under policies in the configuration.',
+    hint: 'Name the one to use: policies: { path: DIR, enrolment: NAME, attestation: NAME } in the configuration.',
   },
   // configuration of the verifier
   'config.invalid': {

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { HASHES } from '../tpm/index.ts'
 import { EV_EFI_VARIABLE_AUTHORITY, EV_NO_ACTION, eventType, type EventType } from './event-types.ts'
-import { knownDigests, type KnownContent } from './known-digests.ts'
+import { isFirmwareError, knownDigests, type KnownContent } from './known-digests.ts'
 import type { EventLog, LogEvent, ReplayBank } from './log.ts'
 import { SHIM_LOCK } from './payload/guid.ts'
 import { hasGptSignature } from './payload/gpt.ts'
@@ -82,9 +82,13 @@ function vouchedFor(event: LogEvent, type: EventType | undefined, digest: Buffer
   const value = digest.toString('latin1')
   const known = knownDigests(bank).get(value)
   if (known !== undefined) {
-    // The value of a BootOrder of options 1 and 0 is separator 1, byte for byte.
-    const variable = rule === 'variable-data' ? decodeVariable(event.data) : undefined
-    if (variable?.trailing === 0 && known.payload.equals(variable.value)) return valueOf(variable)
+    // The value of a BootOrder of options 1 and 0 is separator 1, byte for byte; those of other separators are none.
+    const mayBeOrder =
+      rule === 'variable-data' && type?.pcrs?.includes(event.pcr) === true && isFirmwareError(known.content)
+    const variable = mayBeOrder ? decodeVariable(event.data) : undefined
+    if (variable?.trailing === 0 && variable.name.endsWith('Order') && known.payload.equals(variable.value)) {
+      return valueOf(variable)
+    }
     return { binding: bindingBy(rule, known.payload.equals(event.data)), content: known.content }
   }
   const { node } = HASHES[bank]

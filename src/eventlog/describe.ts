@@ -19,7 +19,7 @@ export interface EventLogDescription {
   readonly pcrs: Readonly<Record<string, Readonly<Record<string, string>>>>
   /** In the preferred bank (SHA-256, then 384, 512, 1); `null` for a log without any of them. */
   readonly boot: BootFacts | null
-  readonly findings: readonly Finding[]
+  readonly findings: readonly Omit<Finding, 'forged'>[]
 }
 
 export interface DescribedEvent {
@@ -46,8 +46,12 @@ export function describeEventLog(bytes: Uint8Array): EventLogDescription {
     events: describeEvents(log),
     pcrs: describeRegisters(log),
     boot: bank === undefined ? null : bootFacts(log, bank),
-    findings: bank === undefined ? log.findings : structuralFindings(log, bank),
+    findings: (bank === undefined ? log.findings : structuralFindings(log, bank)).map(plainFinding),
   }
+}
+
+function plainFinding({ code, severity, event, message }: Finding): Omit<Finding, 'forged'> {
+  return event === undefined ? { code, severity, message } : { code, severity, event, message }
 }
 
 function describeEvents(log: EventLog): DescribedEvent[] {

@@ -32,6 +32,11 @@ const ACTIONS = [
   ENTERING_SETUP,
 ]
 
+/** The separator with which firmware says that a measurement failed. */
+export function isFirmwareError(content: { readonly kind: string; readonly value?: unknown } | undefined): boolean {
+  return content?.kind === 'separator' && content.value === 1
+}
+
 export interface Known {
   readonly content: KnownContent
   readonly payload: Buffer

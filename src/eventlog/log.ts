@@ -15,6 +15,11 @@ export interface Finding {
   /** Index of the event it is about. */
   readonly event?: number
   readonly message: string
+  /**
+   * Somebody wrote the log to hide or to change what was measured, and no machine that deviates does that: to be refused
+   * even where a policy tolerates other errors.
+   */
+  readonly forged?: true
 }
 
 /**

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { calculateJwkThumbprint, exportJWK, FlattenedSign, type JWK } from 'jose'
 import { decryptPrivateKey, encryptPrivateKey, generateKey, makeResultsCertificate, signerOf } from '../ca/index.ts'
 import { type Certificate, parsePem, toPem } from '../ca/path/index.ts'
-import { equalBytes } from '../core/index.ts'
+import { equalBytes, toBase64Url } from '../core/index.ts'
 import type { CaInput, CertificateAuthority } from './ca-directory.ts'
 import { readIfThere, readPrivateFile, writePrivateFile } from './private-file.ts'
 
@@ -19,8 +19,11 @@ export interface ResultsKey {
   readonly kid: string
   /** What relying parties are given at /.well-known/jwks.json. */
   readonly jwk: JWK
-  /** Detached JWS (RFC 7515 appendix F) over exactly these bytes. */
-  signAnswer(body: Uint8Array): Promise<string>
+  /**
+   * Detached JWS (RFC 7515 appendix F) over exactly these bytes. Its header names the request by the SHA-256 of its body
+   * (`rqd`), where one was read, so that the answer serves for no other.
+   */
+  signAnswer(body: Uint8Array, requestSha256?: Uint8Array): Promise<string>
 }
 
 /**
@@ -75,8 +78,9 @@ async function describe(key: KeyObject, chain: readonly Certificate[]): Promise<
     key,
     kid,
     jwk: { ...bare, kid, alg: 'ES256', use: 'sig', x5c },
-    signAnswer: async (body) => {
-      const signed = await new FlattenedSign(body).setProtectedHeader({ alg: 'ES256', x5c }).sign(key)
+    signAnswer: async (body, requestSha256) => {
+      const bound = requestSha256 === undefined ? {} : { rqd: toBase64Url(requestSha256) }
+      const signed = await new FlattenedSign(body).setProtectedHeader({ alg: 'ES256', x5c, ...bound }).sign(key)
       return `${signed.protected ?? ''}..${signed.signature}`
     },
   }

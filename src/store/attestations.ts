@@ -74,7 +74,10 @@ export type AttestationRow = z.output<typeof full>
 
 export function attestationRepository(db: Kysely<Tables>) {
   return {
-    /** Adds a row and forgets the node's oldest beyond `keep`. To be used in a transaction. */
+    /**
+     * Adds a row and forgets the node's oldest beyond `keep`, except the one that is its newest verdict. To be used in a
+     * transaction.
+     */
     async insert(attestation: NewAttestation, keep: number): Promise<void> {
       const { verdict, inputs, result, requestSha256, ...columns } = attestation
       const failure = firstFailure(verdict.checks)
@@ -100,10 +103,16 @@ export function attestationRepository(db: Kysely<Tables>) {
         .limit(1)
         .executeTakeFirst()
       if (oldest === undefined) return
+      const node = await db
+        .selectFrom('nodes')
+        .select('lastAttestation')
+        .where('id', '=', attestation.nodeId)
+        .executeTakeFirst()
       await db
         .deleteFrom('attestations')
         .where('nodeId', '=', attestation.nodeId)
         .where('id', '<=', oldest.id)
+        .where('id', '!=', node?.lastAttestation ?? '')
         .execute()
     },
 

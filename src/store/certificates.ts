@@ -39,8 +39,8 @@ export function certificateRepository(db: Kysely<Tables>) {
         .execute()
     },
 
-    /** Those that have not ended by `since`, newest first. */
-    async ofNode(id: NodeId, since: number): Promise<CertificateRecord[]> {
+    /** Those that have not ended by `since`, newest first, `limit` at most. */
+    async ofNode(id: NodeId, since: number, limit: number): Promise<CertificateRecord[]> {
       const rows = await db
         .selectFrom('certificates')
         .selectAll()
@@ -48,6 +48,7 @@ export function certificateRepository(db: Kysely<Tables>) {
         .where('notAfter', '>', since)
         .orderBy('notAfter', 'desc')
         .orderBy('serial')
+        .limit(limit)
         .execute()
       return readRows('certificates', row, rows)
     },

@@ -10,7 +10,17 @@ export interface Migration {
 }
 
 /** Never edited once released: a change is a new migration. */
-export const MIGRATIONS: readonly Migration[] = [{ version: 1, name: 'first', up: createFirst }]
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, name: 'first', up: createFirst },
+  { version: 2, name: 'sessions of nodes', up: markSessionsOfNodes },
+]
+
+async function markSessionsOfNodes({ schema }: Kysely<Tables>): Promise<void> {
+  await schema
+    .alterTable('onboardingSessions')
+    .addColumn('ofNode', 'integer', (c) => c.notNull().defaultTo(0))
+    .execute()
+}
 
 async function createFirst(db: Kysely<Tables>, { bytes }: Engine): Promise<void> {
   const { schema } = db

@@ -67,7 +67,8 @@ export interface NewNode extends NodeKeys {
 export interface AcceptedEvidence {
   readonly akName: string
   readonly prior: PriorState
-  readonly attestation: string
+  /** Becomes the node's newest verdict; absent where that stays what it is. */
+  readonly attestation?: string
   /** Present when the log replayed. */
   readonly eventLog?: string
 }

@@ -218,7 +218,7 @@ function accepted({ prior, attestation, eventLog }: AcceptedEvidence) {
     lastRestartCount: prior.restartCount,
     lastSafe: prior.safe ? 1 : 0,
     lastFirmwareVersion: u64Text(prior.firmwareVersion),
-    lastAttestation: attestation,
+    ...(attestation === undefined ? {} : { lastAttestation: attestation }),
     ...(eventLog === undefined ? {} : { lastEventLog: eventLog }),
   }
 }

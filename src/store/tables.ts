@@ -58,6 +58,8 @@ export interface Tables {
     created: number
     expires: number
     consumed: number | null
+    /** 1 for what was begun in the name of an enrolled node. */
+    ofNode: number
   }
   evidenceLogs: { digest: string; size: number; bytes: Uint8Array; stored: number }
   nodeLogs: { nodeId: string; digest: string; used: number }

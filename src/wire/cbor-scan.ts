@@ -1,9 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { TouchstoneError, view } from '../core/index.ts'
-
-/** Bounds of a CBOR body. Genuine bodies nest 4 deep and hold fewer than 100 items. */
-const MAX_DEPTH = 16
-const MAX_ITEMS = 10_000
+import { MAX_DEPTH, MAX_ITEMS } from './bounds.ts'
 
 /** Keys that mean something to a JavaScript object itself. */
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { Encoder, type Options } from 'cbor-x'
 import { TouchstoneError, toBase64Url, view } from '../core/index.ts'
 import { scanCbor } from './cbor-scan.ts'
+import { scanJson } from './json-scan.ts'
 
 /** The two spellings of every body. Bytes are byte strings in CBOR and base64url without padding in JSON. */
 export const MEDIA = {
@@ -41,6 +42,7 @@ export function decodeBody(type: MediaType, bytes: Uint8Array): unknown {
     return cbor.decode(bytes)
   }
   if (!isUtf8(bytes)) throw new TouchstoneError('decode.value', 'the JSON body is not UTF-8')
+  scanJson(bytes)
   try {
     return JSON.parse(view(bytes).toString('utf8'), refusePrototype)
   } catch (cause) {

@@ -72,6 +72,11 @@ export const nodeList = page(nodeSummary)
 export const nodeApproval = z.strictObject({
   /** The node that held this model and serial until now; it is suspended and loses them. */
   replaces: z.uuid().optional(),
+  /** Name of the AK that was looked at, as the node's detail shows it; needed to let other keys take a node over. */
+  akName: z
+    .string()
+    .regex(/^[0-9a-f]{44,132}$/, 'expected the Name of an AK in lower-case hex')
+    .optional(),
 })
 
 export const attestationSummary = z.object({

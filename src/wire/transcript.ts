@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
 import type { EvidenceRequest } from './attestation.ts'
+import { PCR_BANKS, type PcrBank } from './pcr-banks.ts'
 
 /**
  * SHA-256 over a label and fields, each preceded by its length in 4 bytes, so that no two different lists of fields
@@ -28,6 +29,8 @@ export interface OnboardingBinding {
   readonly imaLog: Uint8Array
   readonly model: string
   readonly serial: string
+  /** The PCR banks that the node said its TPM implements, in any order: what is asked for goes by them. */
+  readonly pcrBanks: readonly PcrBank[]
 }
 
 /** The qualifying data of certification and quote in onboarding: 32 bytes. */
@@ -42,6 +45,7 @@ export function onboardingBinding(parts: OnboardingBinding): Buffer {
     sha256(parts.imaLog),
     Buffer.from(parts.model, 'ascii'),
     Buffer.from(parts.serial, 'ascii'),
+    Buffer.from(PCR_BANKS.filter((bank) => parts.pcrBanks.includes(bank)).join(','), 'ascii'),
   ])
 }
 

@@ -112,6 +112,43 @@ test('the daemon never waits longer than its own interval', async (t) => {
   assert.deepEqual(node.pauses, [9_500])
 })
 
+test('the daemon waits no longer than a day, whatever the verifier asks for', async (t) => {
+  const node = await testNode(t)
+  node.verifier.interval = 3_000_000
+  const stop = new AbortController()
+  node.onPause = () => stop.abort()
+  await runAgent(node.config, stop.signal, node.deps)
+  assert.deepEqual(node.pauses, [86_400_000 * 0.95])
+})
+
+test('what nobody signed neither silences the daemon nor has it enrol again', async (t) => {
+  const node = await testNode(t)
+  await enrollOnce(node.config, node.deps)
+  node.verifier.intercept = (path) =>
+    path.endsWith('evidence')
+      ? { ...problemAnswer(403, 'challenge.forged', 'who?', 3_000), signedBy: 'nobody' }
+      : undefined
+  const stop = new AbortController()
+  node.onPause = () => {
+    if (node.pauses.length === 2) stop.abort()
+  }
+  await runAgent(node.config, stop.signal, node.deps)
+  assert.deepEqual(node.pauses, [500, 1000])
+  assert.equal(node.verifier.finished.length, 1)
+  assert.equal(eventsOf(node, 'failed')[0]?.code, 'agent.answer_unsigned')
+})
+
+test('a certificate for another key is not taken for a renewed one', async (t) => {
+  const day = 86_400_000
+  let now = Date.now()
+  const node = await testNode(t, { now: () => now, from: now - day })
+  const before = await enrollOnce(node.config, node.deps)
+  now += 25 * day
+  node.verifier.renewsWith = before.akCertificate
+  await assert.rejects(attestOnce(node.config, {}, node.deps), { code: 'agent.answer' })
+  assert.deepEqual(await readEnrolment(node.config.stateDir), before)
+})
+
 test('the daemon backs off while the verifier is away, and goes on when it is back', async (t) => {
   const node = await testNode(t)
   const stop = new AbortController()
@@ -133,11 +170,10 @@ test('the daemon survives a verifier that does not listen at all', async (t) => 
   assert.equal(eventsOf(node, 'failed')[0]?.code, 'agent.unreachable')
 })
 
-test('Retry-After is the least that the daemon waits', async (t) => {
+test('the time that the verifier asks for is the least that the daemon waits', async (t) => {
   const node = await testNode(t)
   const stop = new AbortController()
-  node.verifier.intercept = (path, nth) =>
-    nth > 1 ? undefined : { ...problemAnswer(429, 'store.busy', 'slow down'), headers: { 'retry-after': '90' } }
+  node.verifier.intercept = (path, nth) => (nth > 1 ? undefined : problemAnswer(429, 'store.busy', 'slow down', 90))
   node.onPause = () => stop.abort()
   await runAgent(node.config, stop.signal, node.deps)
   assert.deepEqual(node.pauses, [90_500])

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'node:test'
 import { execa } from 'execa'
 import { enrollOnce } from '../../src/agent/index.ts'
 import { openNodeSession } from '../../src/agent/node-session.ts'
+import type { StoredEnrolment } from '../../src/agent/state.ts'
 import type { TouchstoneError } from '../../src/core/index.ts'
 import { startSwtpm } from '../../src/device/index.ts'
 import { makeVendorCa, manufacture } from '../../swtpm/index.ts'
@@ -96,6 +97,31 @@ test('a code that this build does not know is a refusal that names it', async (t
     return true
   })
 })
+
+for (const [what, change, code] of [
+  [
+    'a device certificate for another key',
+    ({ akCertificate }) => ({ deviceCertificate: akCertificate }),
+    'agent.answer',
+  ],
+  [
+    'an AK certificate for another key',
+    ({ deviceCertificate }) => ({ akCertificate: deviceCertificate }),
+    'agent.answer',
+  ],
+  ['two certificates in one', ({ akCertificate }) => ({ akCertificate: akCertificate.repeat(2) }), 'agent.answer'],
+  ['what is no certificate', () => ({ deviceCertificate: 'none' }), 'agent.answer'],
+  ['certificates without what leads to the root', () => ({ chain: [] }), 'agent.verifier_untrusted'],
+] satisfies [string, (first: StoredEnrolment) => Record<string, unknown>, string][]) {
+  test(`a node that is given ${what} keeps nothing of it`, async (t) => {
+    const node = await testNode(t)
+    const first = await enrollOnce(node.config, node.deps)
+    await rm(join(node.config.stateDir, 'enrolment.json'))
+    node.verifier.issuesInstead = change(first)
+    await assert.rejects(enrollOnce(node.config, node.deps), { code })
+    assert.ok(!(await readdir(node.config.stateDir)).includes('enrolment.json'))
+  })
+}
 
 test('two agents cannot share a state directory', async (t) => {
   const node = await testNode(t)

@@ -14,9 +14,9 @@ import {
   type Issuer,
 } from '../../src/ca/index.ts'
 import { toPem, type Certificate } from '../../src/ca/path/index.ts'
-import { makeDeviceCertificate } from '../../src/ca/profile/nodes.ts'
+import { makeAkCertificate, makeDeviceCertificate } from '../../src/ca/profile/nodes.ts'
 import { decode, type Codec } from '../../src/codec/index.ts'
-import { parseNodeId, toHex, uuidV7, type NodeId } from '../../src/core/index.ts'
+import { parseNodeId, toBase64Url, toHex, uuidV7, type NodeId } from '../../src/core/index.ts'
 import {
   makeCredential,
   nameOf,
@@ -53,6 +53,8 @@ export interface Answer {
   readonly type?: string
   readonly headers?: Record<string, string>
   readonly signedBy?: 'results' | 'node' | 'nobody' | 'wrong'
+  /** What the signature names as the request: by default the one that is answered. */
+  readonly signedFor?: 'another' | 'none'
   /** Changes the bytes after they were signed. */
   readonly tampered?: boolean
   /** Never sent. */
@@ -74,6 +76,10 @@ export interface FakeVerifier {
   status: 'affirming' | 'warning' | 'contraindicated'
   /** This path does its work and ends the connection instead of answering. */
   losesAnswerTo: string | undefined
+  /** PEM that stands in for a renewed device certificate. */
+  renewsWith: string | undefined
+  /** Fields of the answer to the second round of onboarding that stand in for the right ones. */
+  issuesInstead: Readonly<Record<string, unknown>>
   /** AK Names that began to onboard, and nodes that were admitted. */
   readonly akNames: string[]
   readonly nodeIds: Set<string>
@@ -118,6 +124,10 @@ export async function fakeVerifier(
     const issuance = { ...authority.issuance(), notBefore: from, notAfter: from + fake.lifetime }
     return toPem((await makeDeviceCertificate(authority.issuer, { ...issuance, ...node(nodeId), spki })).der)
   }
+  const akCertificateOf = async (nodeId: NodeId, spki: Buffer): Promise<string> => {
+    const issuance = { ...authority.issuance(), notBefore: from, notAfter: from + fake.lifetime }
+    return toPem((await makeAkCertificate(authority.issuer, { ...issuance, nodeId, tpm: undefined, spki })).der)
+  }
   const routes: Readonly<Record<string, (body: unknown) => Promise<unknown>>> = {
     '/v1/onboarding/begin': async (body) => {
       const begin = onboardingBegin.parse(body)
@@ -150,6 +160,7 @@ export async function fakeVerifier(
         imaLog: finish.imaLog ?? Buffer.alloc(0),
         model: begin.model,
         serial: begin.serial,
+        pcrBanks: begin.pcrBanks,
       })
       assert.ok(finish.proof.equals(onboardingProof(secret, binding)), 'the proof fits')
       for (const [attest, signature] of [
@@ -168,7 +179,9 @@ export async function fakeVerifier(
       fake.nodeIds.add(nodeId)
       const certificate = await deviceCertificate(nodeId, request.spki)
       const { interval } = fake
-      return { nodeId, deviceCertificate: certificate, akCertificate: certificate, chain: authority.chain, interval }
+      const akCertificate = await akCertificateOf(nodeId, spkiOf(akPublic))
+      const issued = { nodeId, deviceCertificate: certificate, akCertificate, chain: authority.chain, interval }
+      return { ...issued, ...fake.issuesInstead }
     },
     '/v1/attestation/challenge': async (body) => {
       const asked = challengeRequest.parse(body)
@@ -192,14 +205,16 @@ export async function fakeVerifier(
       const renewed =
         sent.request.renewal === undefined
           ? {}
-          : { deviceCertificate: await deviceCertificate(known.nodeId, parseRequest(sent.request.renewal).spki) }
+          : {
+              deviceCertificate:
+                fake.renewsWith ?? (await deviceCertificate(known.nodeId, parseRequest(sent.request.renewal).spki)),
+            }
       return { status: fake.status, result: 'header.payload.signature', interval: fake.interval, ...renewed }
     },
   }
 
-  const answerTo = async (incoming: IncomingMessage): Promise<Answer> => {
+  const answerTo = async (incoming: IncomingMessage, parts: Buffer[]): Promise<Answer> => {
     const path = incoming.url ?? ''
-    const parts: Buffer[] = []
     for await (const part of incoming) if (Buffer.isBuffer(part)) parts.push(part)
     fake.paths.push(path)
     const instead = fake.intercept?.(path, fake.paths.filter((seen) => seen === path).length)
@@ -222,15 +237,19 @@ export async function fakeVerifier(
       incoming.socket.destroy()
       return
     }
-    void answerTo(incoming)
+    const parts: Buffer[] = []
+    void answerTo(incoming, parts)
       .catch((error: unknown): Answer => {
         return problemAnswer(500, 'internal', error instanceof Error ? error.message : String(error))
       })
       .then(async (answer) => {
         if (answer.delayed === true) return
-        const { status = 200, type = MEDIA.cbor, signedBy = 'results', tampered = false } = answer
+        const { status = 200, type = MEDIA.cbor, signedBy = 'results', signedFor, tampered = false } = answer
         const body = encodeBody(type === MEDIA.cbor ? MEDIA.cbor : MEDIA.json, answer.body)
-        const signature = signedBy === 'nobody' ? undefined : await sign(keys[signedBy], authority, body)
+        const signature =
+          signedBy === 'nobody'
+            ? undefined
+            : await sign(keys[signedBy], authority, body, requestNamed(signedFor, parts))
         if (tampered) body.writeUInt8(body.readUInt8(body.byteLength - 1) ^ 1, body.byteLength - 1)
         outgoing.writeHead(status, {
           'content-type': type,
@@ -255,6 +274,8 @@ export async function fakeVerifier(
     lifetime: 30 * DAY,
     status: 'affirming',
     losesAnswerTo: undefined,
+    issuesInstead: {},
+    renewsWith: undefined,
     akNames: [],
     nodeIds: new Set(),
     banks: [],
@@ -276,7 +297,6 @@ export function problemAnswer(status: number, code: string, detail: string, retr
   return {
     status,
     type: MEDIA.problem,
-    signedBy: 'nobody',
     body: retryAfter === undefined ? body : { ...body, retryAfter },
   }
 }
@@ -327,9 +347,14 @@ function newKey(): KeyObject {
   return createPrivateKey(privateKey)
 }
 
-async function sign(key: Key, authority: Authority, body: Buffer): Promise<string> {
+function requestNamed(signedFor: Answer['signedFor'], parts: readonly Buffer[]): { rqd?: string } {
+  if (signedFor === 'none') return {}
+  return { rqd: toBase64Url(sha256(signedFor === 'another' ? Buffer.from('another') : Buffer.concat(parts))) }
+}
+
+async function sign(key: Key, authority: Authority, body: Buffer, named: { rqd?: string }): Promise<string> {
   const x5c = [key.certificate.der, authority.issuer.certificate.der].map((der) => der.toString('base64'))
-  const jws = await new FlattenedSign(body).setProtectedHeader({ alg: 'ES256', x5c }).sign(key.privateKey)
+  const jws = await new FlattenedSign(body).setProtectedHeader({ alg: 'ES256', x5c, ...named }).sign(key.privateKey)
   return `${jws.protected ?? ''}..${jws.signature}`
 }
 

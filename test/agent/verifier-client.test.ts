@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { makeTrust } from '../../src/agent/trust.ts'
 import { makeVerifierClient, retryAfterOf, type VerifierClient } from '../../src/agent/verifier-client.ts'
 import { parsePem } from '../../src/ca/path/index.ts'
+import type { TouchstoneError } from '../../src/core/index.ts'
 import { MEDIA } from '../../src/wire/index.ts'
 import { fakeVerifier, problemAnswer, type Answer, type FakeVerifier } from './fake-verifier.ts'
 
@@ -46,6 +47,7 @@ test('JSON is taken like CBOR', async (t) => {
   assert.deepEqual(await client.post('/x', {}, schema), { word: 'yes' })
 })
 
+const slowDown = problemAnswer(429, 'http.rate_limited', 'slow down', 30)
 const refused: readonly (readonly [string, Answer, string])[] = [
   ['without a signature', { ...good, signedBy: 'nobody' }, 'agent.answer_unsigned'],
   ['that was changed after it was signed', { ...good, tampered: true }, 'agent.answer_unsigned'],
@@ -53,13 +55,23 @@ const refused: readonly (readonly [string, Answer, string])[] = [
   ['signed by a node under the same root', { ...good, signedBy: 'node' }, 'agent.verifier_untrusted'],
   ['of another shape', { body: { word: 1 } }, 'agent.answer'],
   ['of another media type', { ...good, type: 'text/html' }, 'agent.answer'],
+  ['signed for another request', { ...good, signedFor: 'another' }, 'agent.answer_unsigned'],
+  ['signed for no request', { ...good, signedFor: 'none' }, 'agent.answer_unsigned'],
   ['larger than any real one', { body: { word: 'x'.repeat(300_000) } }, 'agent.answer'],
   ['with a status that means nothing here', { ...good, status: 302 }, 'agent.answer'],
+  ['that refuses, unsigned', { ...slowDown, signedBy: 'nobody' }, 'agent.answer_unsigned'],
+  ['that refuses, signed by a node', { ...slowDown, signedBy: 'node' }, 'agent.answer_unsigned'],
+  ['that refuses another request', { ...slowDown, signedFor: 'another' }, 'agent.answer_unsigned'],
 ]
 for (const [what, answer, code] of refused) {
   test(`an answer ${what} is refused`, async (t) => {
     const { client } = await meet(t, answer)
-    await assert.rejects(client.post('/x', {}, schema), { code })
+    await assert.rejects(client.post('/x', {}, schema), (error: TouchstoneError) => {
+      assert.equal(error.code, code)
+      // Whatever else it says: nobody waits for it.
+      assert.equal(retryAfterOf(error), undefined)
+      return true
+    })
   })
 }
 
@@ -69,6 +81,19 @@ test("a problem answer is the verifier's refusal with the time to wait", async (
     assert.equal(retryAfterOf(error), 30)
     return true
   })
+})
+
+test('a refusal before the body was read is signed for no request, and holds', async (t) => {
+  const { client } = await meet(t, { ...slowDown, signedFor: 'none' })
+  await assert.rejects(client.post('/x', {}, schema), { code: 'http.rate_limited' })
+})
+
+test('nobody is made to wait for more than an hour, and not by a header', async (t) => {
+  const { client, verifier } = await meet(t, problemAnswer(429, 'store.busy', 'slow down', 3_000_000))
+  const retryAfter = () => client.post('/x', {}, schema).then(() => 'answered', retryAfterOf)
+  assert.equal(await retryAfter(), 3600)
+  verifier.intercept = () => ({ ...problemAnswer(429, 'store.busy', 'slow down'), headers: { 'retry-after': '90' } })
+  assert.equal(await retryAfter(), undefined)
 })
 
 test('a server under another root is not the verifier', async (t) => {

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { appraise } from '../../src/attest/appraise.ts'
 import { learnPolicy } from '../../src/attest/learn.ts'
 import { parsePolicy } from '../../src/attest/policy.ts'
-import { isTouchstoneError } from '../../src/core/index.ts'
+import { firstFailure, isTouchstoneError } from '../../src/core/index.ts'
 import { sharedData, SKIP_WITHOUT_SHARED_DATA } from '../fixtures/shared-data.ts'
 import { evidenceOf, recordedBoot } from './case.ts'
 import type { BootName } from './case.ts'
@@ -32,6 +32,32 @@ test('a learned policy asks for the judged bank and says what each digest is of'
   assert.match(text, /pcrs: sha256:0-15/)
   assert.match(text, /[0-9a-f]{64} # \\EFI\\BOOT\\grubx64\.efi/)
   assert.ok(!text.split('\n').some((line) => line.length > 2000))
+})
+
+test('a learned policy pins every register that was measured into but that of IMA, behind the rules that explain', () => {
+  const { rules } = parsePolicy(learnPolicy({ name: 'honest', eventLog: recordedBoot('honest').eventLog }))
+  const facts = rules.map(({ row }) => row.fact)
+  const first = facts.findIndex((fact) => fact.startsWith('pcr.'))
+  assert.deepEqual(
+    facts.slice(first),
+    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '14'].map((pcr) => `pcr.${pcr}`),
+  )
+  assert.ok(['kernel.commandLine', 'secureBoot.enabled', 'boot.files'].every((fact) => facts.indexOf(fact) < first))
+})
+
+test('a failure under a learned policy is first explained by a fact', () => {
+  const policy = parsePolicy(learnPolicy({ name: 'honest', eventLog: recordedBoot('honest').eventLog }))
+  for (const [boot, claim] of [
+    ['cmdline', 'kernel.commandLine'],
+    ['secureboot-off', 'secureBoot.enabled'],
+  ] as const) {
+    assert.equal(firstFailure(appraise({ ...evidenceOf(recordedBoot(boot)), policy }).checks)?.claim, claim)
+  }
+})
+
+test('what a log has beside EVE’s files in its registers is not learned as one of them', () => {
+  const text = learnPolicy({ name: 'honest', eventLog: recordedBoot('honest').eventLog })
+  assert.doesNotMatch(text, /eve:/)
 })
 
 test('text from a log cannot break out of its place in a learned policy', () => {

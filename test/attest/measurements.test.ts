@@ -8,7 +8,10 @@ import { parsePcrSelection } from '../../src/tpm/index.ts'
 import type { PcrSelection } from '../../src/tpm/index.ts'
 import { checkNamed, evidenceOf, honest, learned, member, memberNames, policyOf, without } from './case.ts'
 import type { Boot } from './case.ts'
-import { agileLog, event, TYPE } from '../eventlog/build-log.ts'
+import { MAX_IMA_ENTRIES } from '../../src/attest/ima.ts'
+import { imaPrefixValues, parseImaLog } from '../../src/eventlog/index.ts'
+import { agileLog, digestOf, event, regularBoot, TYPE, u32 } from '../eventlog/build-log.ts'
+import type { EventSpec } from '../eventlog/build-log.ts'
 import { pcrsOf } from './evidence.ts'
 import type { PcrValues } from './evidence.ts'
 
@@ -127,6 +130,78 @@ test('an IMA log whose beginning was cut fails the digest', () => {
   assert.equal(checkNamed(appraisal, 'ima.replay').outcome, 'indeterminate')
 })
 
+/** The honest machine, which says that the first IMA entries were the firmware's. */
+function hidden(entries: number): Boot {
+  const log = parseImaLog(honest.imaLog)
+  const digests = (data: Buffer) => ({
+    sha1: digestOf('sha1', data),
+    sha256: digestOf('sha256', data),
+    sha384: digestOf('sha384', data),
+  })
+  const moved = log.entries.slice(0, entries).map(({ templateData }) => {
+    return event({ pcr: 10, type: TYPE.eventTag, data: 'x', digests: digests(templateData) }, [
+      'sha1',
+      'sha256',
+      'sha384',
+    ])
+  })
+  const imaLog = honest.imaLog.subarray(log.entries[entries]?.offset ?? honest.imaLog.byteLength)
+  return { ...honest, eventLog: Buffer.concat([honest.eventLog, ...moved]), imaLog }
+}
+
+test('IMA entries cannot be hidden in the firmware log', () => {
+  for (const entries of [1, 36, 37]) {
+    for (const structure of ['strict', 'tolerant'] as const) {
+      const policy = { ...learned, log: { ...learned.log, structure } }
+      const input = { ...evidenceOf(hidden(entries)), policy, pcrs: honest.pcrs }
+      for (const given of entries === 37 ? [without(input, 'imaLog'), input] : [input]) {
+        const appraisal = appraise(given)
+        assert.equal(appraisal.status, 'contraindicated')
+        assert.equal(checkNamed(appraisal, 'log.structure').outcome, 'fail')
+        assert.deepEqual(memberNames(checkNamed(appraisal, 'quote.digest').expected, 'pcrs', 'sha256'), ['10'])
+        assert.equal(appraisal.facts, undefined)
+      }
+    }
+  }
+})
+
+test('an IMA log that does not begin with a boot aggregate is not the whole one', () => {
+  const cut = honest.imaLog.subarray(imaEntrySize(honest.imaLog))
+  const log = parseImaLog(cut)
+  const value = [...imaPrefixValues(log, 'sha256', 'computed')].at(-1)
+  assert.ok(value)
+  // The machine was made to extend PCR 10 so from its start.
+  const appraisal = appraise({ ...evidenceOf(honest, { pcrs: withPcr(10, value.toString('hex')) }), imaLog: cut })
+  assert.equal(checkNamed(appraisal, 'quote.digest').outcome, 'pass')
+  assert.equal(checkNamed(appraisal, 'ima.boot-aggregate').outcome, 'indeterminate')
+  assert.equal(checkNamed(appraisal, 'ima.boot-aggregate').code, 'ima.boot_aggregate_unknown')
+  assert.equal(appraisal.vector.executables, 96)
+})
+
+test('a boot aggregate over registers that are not quoted proves nothing', () => {
+  const selection = parsePcrSelection('sha256:0-8,10')
+  const policy = policyOf('  pcrs: sha256:0-8,10\n  secureBoot: { enabled: { is: true } }')
+  const appraisal = appraise({ ...evidenceOf(honest, { selection }), policy })
+  assert.equal(checkNamed(appraisal, 'quote.digest').outcome, 'pass')
+  assert.equal(checkNamed(appraisal, 'ima.boot-aggregate').code, 'ima.boot_aggregate_unknown')
+  assert.equal(appraisal.status, 'contraindicated')
+})
+
+test('an IMA log of more entries than are replayed fails without being replayed', () => {
+  const entry = Buffer.concat([u32(10), Buffer.alloc(20, 1), u32(6), Buffer.from('ima-ng'), u32(0)])
+  const imaLog = Buffer.alloc(entry.byteLength * (MAX_IMA_ENTRIES + 1), entry)
+  const appraisal = appraise({ ...evidenceOf(honest), imaLog, pcrs: honest.pcrs })
+  assert.equal(checkNamed(appraisal, 'quote.digest').code, 'ima.too_long')
+  assert.equal(checkNamed(appraisal, 'ima.replay').code, 'ima.too_long')
+  assert.equal(appraisal.status, 'contraindicated')
+})
+
+test('where no other bank was asked for, the check of banks says which ones nobody looked at', () => {
+  const check = checkNamed(appraise(evidenceOf(honest)), 'bank.unmeasured')
+  assert.equal(check.outcome, 'pass')
+  assert.deepEqual(check.actual, { notLookedAt: ['sha384', 'sha512', 'sha1'] })
+})
+
 test('an IMA log of which the quote covers nothing proves nothing', () => {
   const pcrs = withPcr(10, '00'.repeat(32))
   const appraisal = appraise(evidenceOf(honest, { pcrs }))
@@ -199,19 +274,31 @@ test('a rule that only warns only warns over a register without measurements', (
   assert.equal(appraisal.status, 'warning')
 })
 
-test('a payload that is not what its digest covers fails the structure, and warns where policy is tolerant', () => {
+test('a payload that is not what its digest covers was edited: it fails, and policy cannot tolerate it', () => {
   const eventLog = Buffer.from(honest.eventLog)
   const at = eventLog.indexOf('kernel_cmdline: ')
   eventLog.write('kernel_cmdline: x', at, 'latin1')
-  const strict = appraise({ ...evidenceOf(honest), eventLog })
-  assert.equal(checkNamed(strict, 'quote.digest').outcome, 'pass')
-  assert.equal(checkNamed(strict, 'log.structure').outcome, 'fail')
-  assert.equal(checkNamed(strict, 'log.structure').event?.pcr, 8)
-  assert.deepEqual(strict.facts?.kernel.commandLines, [])
   const tolerant = { ...learned, log: { ...learned.log, structure: 'tolerant' } } as const
-  const warned = appraise({ ...evidenceOf(honest), eventLog, policy: tolerant })
-  assert.equal(checkNamed(warned, 'log.structure').outcome, 'warn')
-  assert.equal(warned.status, 'contraindicated', 'the command line is unknown all the same')
+  for (const policy of [learned, tolerant]) {
+    const appraisal = appraise({ ...evidenceOf(honest), eventLog, policy })
+    assert.equal(checkNamed(appraisal, 'quote.digest').outcome, 'pass')
+    assert.equal(checkNamed(appraisal, 'log.structure').outcome, 'fail')
+    assert.equal(checkNamed(appraisal, 'log.structure').event?.pcr, 8)
+  }
+})
+
+test('a disguised type fails where policy is tolerant too, and an error of the firmware only warns there', () => {
+  const tolerant = policyOf(
+    '  pcrs: sha256:0-15\n  log: { structure: tolerant }\n  boot: { exitBootServices: { is: true } }',
+  )
+  const structureOf = (...extra: readonly EventSpec[]) => {
+    const eventLog = agileLog(regularBoot(extra))
+    const boot = { eventLog, imaLog: Buffer.alloc(0), pcrs: pcrsOf(eventLog) }
+    return checkNamed(appraise({ ...without(evidenceOf(boot), 'imaLog'), policy: tolerant }), 'log.structure')
+  }
+  assert.equal(structureOf().outcome, 'pass')
+  assert.equal(structureOf({ pcr: 5, type: TYPE.ipl, data: 'Exit Boot Services Invocation' }).outcome, 'fail')
+  assert.equal(structureOf({ pcr: 3, type: TYPE.separator, data: Buffer.from([1, 0, 0, 0]) }).outcome, 'warn')
 })
 
 test('a log without the judged bank has no facts', () => {
@@ -236,8 +323,10 @@ test('a log of RTMRs is not one of PCRs', () => {
 })
 
 test('a SHA-1 bank may be judged, and warns', () => {
-  const policy = policyOf('  pcrs: sha1:0-15\n  secureBoot: { enabled: { is: true } }')
-  const appraisal = appraise({ ...evidenceOf(honest, { selection: parsePcrSelection('sha1:0-15') }), policy })
+  // The kernel computes its boot aggregate in the SHA-256 bank, which must be quoted too.
+  const policy = policyOf('  pcrs: sha1:0-15+sha256:0-9\n  secureBoot: { enabled: { is: true } }')
+  const appraisal = appraise({ ...evidenceOf(honest, { selection: policy.pcrs }), policy })
+  assert.equal(checkNamed(appraisal, 'ima.boot-aggregate').outcome, 'pass')
   assert.equal(checkNamed(appraisal, 'bank.strength').code, 'bank.weak')
   assert.equal(appraisal.status, 'warning')
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { appraise } from '../../src/attest/appraise.ts'
 import type { Appraisal, AppraisalInput } from '../../src/attest/appraise.ts'
-import { judgeParameters } from '../../src/attest/command-line.ts'
+import { commandLineFault, parameterJudge } from '../../src/attest/command-line.ts'
 import { match } from '../../src/attest/matchers.ts'
 import { parseReferences } from '../../src/attest/policy.ts'
 import { knownValues } from '../../src/attest/references.ts'
@@ -76,13 +76,20 @@ test('references that travel with the policy are enough', () => {
   assert.equal(outcomeOf(appraisal, 'secureBoot.dbx'), 'pass')
 })
 
-test('a rule whose reference set is missing is indeterminate, unless the value is known otherwise', () => {
-  const missing = under(dbxRule)
-  assert.equal(outcomeOf(missing, 'secureBoot.dbx'), 'indeterminate policy.reference_missing')
-  assert.equal(missing.status, 'contraindicated')
-  const known = under(`  secureBoot: { dbx: { references: [dbx], anyOf: [${DBX}] } }`)
-  assert.equal(outcomeOf(known, 'secureBoot.dbx'), 'pass')
-})
+const withoutSet = {
+  'that is all it has': dbxRule,
+  'beside a known value, which the set might revoke': `  secureBoot: { dbx: { references: [dbx], anyOf: [${DBX}] } }`,
+  'beside parameters': `  kernel: { commandLine: { references: [lines], parameters: { forbidden: ["init=*"] } } }`,
+  'over nothing that is fine': '  firmware: { actions: { references: [actions], whenEmpty: pass } }',
+}
+for (const [what, rule] of Object.entries(withoutSet)) {
+  test(`a rule whose reference set is missing, ${what}, is indeterminate`, () => {
+    const appraisal = under(rule)
+    const check = appraisal.checks.find(({ code }) => code === 'policy.reference_missing')
+    assert.equal(check?.outcome, 'indeterminate')
+    assert.equal(appraisal.status, 'contraindicated')
+  })
+}
 
 test('an unknown value denies or warns as the rule says', () => {
   const other = 'ab'.repeat(32)
@@ -200,12 +207,130 @@ const parameterCases = [
   ['the image in front, which is no parameter', '/boot/vmlinuz ro', { allowed: ['ro'] }, [], []],
   ['a path that is not in front', 'ro /bin/sh', { allowed: ['ro'] }, ['/bin/sh'], []],
   ['one that repeats an allowed name with another value', 'a=1 a=2', { allowed: ['a=1'] }, ['a=2'], []],
+  [
+    'a vertical tab, which is white space for the kernel',
+    'a\vinit=/bin/sh',
+    { forbidden: ['init=*'] },
+    ['init=/bin/sh'],
+    [],
+  ],
+  // Its UTF-8 ends with the byte A0.
+  [
+    'a letter with a byte that the kernel splits at',
+    'a=\u00e0init=/bin/sh',
+    { forbidden: ['init=*'] },
+    ['init=/bin/sh'],
+    [],
+  ],
+  [
+    'a required one that is given again with another value',
+    'lockdown=integrity ro lockdown=none',
+    { required: ['lockdown=integrity'] },
+    ['lockdown=none'],
+    [],
+  ],
+  [
+    'a required one given again with a hyphen and no value',
+    'sig_enforce=1 sig-enforce',
+    { required: ['sig_enforce=1'] },
+    ['sig_enforce'],
+    [],
+  ],
+  [
+    'a required one given again with values that are required or allowed',
+    'console=tty0 console=ttyS0 console=ttyS1',
+    { required: ['console=tty0', 'console=ttyS0'], allowed: ['console=ttyS1'] },
+    [],
+    [],
+  ],
+  [
+    'a required one that is for init',
+    'ro -- lockdown=integrity',
+    { required: ['lockdown=integrity'] },
+    [],
+    ['lockdown=integrity'],
+  ],
+  [
+    'a forbidden one that is for init',
+    '-- systemd.debug-shell',
+    { forbidden: ['systemd.debug_shell*'] },
+    ['systemd.debug_shell'],
+    [],
+  ],
+  ['-- with a value, which ends nothing', '--=x ro', { required: ['ro'] }, [], []],
+  [
+    'quotes behind which a shell sees another one',
+    'a="x init=/bin/sh y"',
+    { forbidden: ['init=*'] },
+    ['init=/bin/sh'],
+    [],
+  ],
+  [
+    'quotes behind which a shell sees what is not allowed',
+    'a="x init=/bin/sh"',
+    { allowed: ['a=*'] },
+    ['init=/bin/sh'],
+    [],
+  ],
+  ['a quote that is not closed', 'a="x ro', { required: ['ro'] }, [], ['ro']],
+  ['a value of nothing but a quote', 'a=" b', { allowed: ['a=*'] }, ['b'], []],
 ] as const
 for (const [what, line, lists, refused, absent] of parameterCases) {
   test(`a command line with ${what}`, () => {
-    assert.deepEqual(judgeParameters(line, lists), { refused: [...refused], absent: [...absent] })
+    assert.equal(commandLineFault(line), undefined)
+    assert.deepEqual(parameterJudge(lists)(line), { refused: [...refused], absent: [...absent] })
   })
 }
+
+const unreadable = {
+  'a quote within a name': 'lockdown"=integrity"',
+  'a name that is not ASCII': 'l\u00f6ckdown=integrity',
+  'bytes that are not UTF-8': 'a\ufffdinit=/bin/sh',
+  'a control character': 'a=b\u0001nokaslr',
+  'a NUL': 'a=b\0lockdown=integrity',
+  'more than the kernel reads': `a=${'b'.repeat(4095)}`,
+}
+for (const [what, line] of Object.entries(unreadable)) {
+  test(`a command line with ${what} is not read`, () => {
+    assert.notEqual(commandLineFault(line), undefined)
+  })
+}
+
+/** A boot whose kernel got these bytes as its command line, and the rule of policies/secure-boot.yaml. */
+function bootedLine(line: Buffer | string): Check {
+  const data = Buffer.concat([Buffer.from('kernel_cmdline: '), Buffer.from(line)])
+  const parameters = 'required: [lockdown=integrity], forbidden: ["init=*"]'
+  const policy = policyOf(`  pcrs: sha256:0-15\n  kernel: { commandLine: { parameters: { ${parameters} } } }`)
+  const input = bootedWith({ pcr: 8, type: TYPE.ipl, data, measured: Buffer.from(line) })
+  return ruleCheck(appraise({ ...input, policy }), 'kernel.commandLine')
+}
+
+test('the command line is judged as the kernel reads its bytes', () => {
+  assert.equal(bootedLine('/vmlinuz lockdown=integrity').outcome, 'pass')
+  assert.equal(bootedLine('/vmlinuz a\u2003lockdown=integrity').code, 'policy.command_line')
+  assert.equal(bootedLine('/vmlinuz a=\u2003lockdown=integrity').code, 'policy.parameters')
+  const noBreakSpace = Buffer.concat([
+    Buffer.from('/vmlinuz lockdown=integrity a'),
+    Buffer.from([0xa0]),
+    Buffer.from('init=/bin/sh'),
+  ])
+  assert.equal(bootedLine(noBreakSpace).code, 'policy.command_line')
+  assert.equal(bootedLine('/vmlinuz lockdown"=integrity"').code, 'policy.command_line')
+})
+
+test('a line that nobody can read does not pass because it has no forbidden parameter, not even beside its namesake', () => {
+  const value = `unknown:${'ab'.repeat(32)}`
+  const matcher = { parameters: { forbidden: ['init=*'] }, onFailure: 'deny' } as const
+  const [finding] = match(matcher, [{ value }, { value, unread: true }], knownValues(matcher, []), {})
+  assert.equal(finding?.code, 'policy.no_match')
+})
+
+test('a command line that the kernel would cut short fails without a search for what it is like', () => {
+  const check = bootedLine(`/vmlinuz lockdown=integrity ${'a '.repeat(300_000)}`)
+  assert.equal(check.outcome, 'fail')
+  assert.equal(check.code, 'policy.command_line')
+  assert.equal(check.nearest, undefined)
+})
 
 /** Evidence of a small regular boot with some more events in it. */
 function bootedWith(...extra: readonly EventSpec[]): AppraisalInput {
@@ -223,6 +348,18 @@ test('debug mode and a missing DMA protection are 96 in configuration even where
     assert.equal(check.actual, text)
     assert.equal(appraisal.vector.configuration, 96)
   }
+})
+
+test('Secure Boot that nobody can know is a warning where no rule asks, as if it were off', () => {
+  const hidden = regularBoot().filter(
+    ({ data }) => !(data instanceof Buffer) || !data.includes('SecureBoot', 0, 'utf16le'),
+  )
+  const eventLog = agileLog(hidden)
+  const boot = { eventLog, imaLog: Buffer.alloc(0), pcrs: pcrsOf(eventLog) }
+  const appraisal = appraise({ ...without(evidenceOf(boot), 'imaLog'), policy: bootedWith().policy })
+  const check = ruleCheck(appraisal, 'secureBoot.enabled')
+  assert.deepEqual([check.rule, check.outcome, check.code], ['house/secureBoot.enabled', 'warn', 'fact.unknown'])
+  assert.equal(appraisal.vector.configuration, 32)
 })
 
 test('what no policy asked for affirms nothing', () => {
@@ -246,7 +383,7 @@ test('Secure Boot that the log does not prove is indeterminate, and the check sa
 test('a thousand unknown values do not make a thousand checks, and none of the rest is forgotten', () => {
   const seen = Array.from({ length: 1000 }, (_, index) => ({ value: `value ${index}` }))
   const matcher = { anyOf: ['other'], onFailure: 'deny' } as const
-  const findings = match(matcher, seen, knownValues(matcher, []), false)
+  const findings = match(matcher, seen, knownValues(matcher, []), {})
   assert.equal(findings.length, 17)
   assert.equal(findings.at(-1)?.actual, '984 more values')
   assert.equal(findings.at(-1)?.outcome, 'fail')
@@ -256,7 +393,7 @@ test('what stands for the rest is not better than any of the rest', () => {
   const seen = Array.from({ length: 40 }, (_, index) => ({ value: `value ${index}` }))
   const entries = seen.map(({ value }, index) => ({ value, state: index === 30 ? 'revoked' : 'deprecated' }) as const)
   const matcher = { references: ['set'], onFailure: 'deny' } as const
-  const findings = match(matcher, seen, knownValues(matcher, [{ name: 'set', entries }]), false)
+  const findings = match(matcher, seen, knownValues(matcher, [{ name: 'set', entries }]), {})
   assert.equal(findings.at(-1)?.outcome, 'fail')
   assert.equal(findings.at(-1)?.code, 'policy.revoked')
 })

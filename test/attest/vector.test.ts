@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { statusOf, vectorOf } from '../../src/attest/vector.ts'
+import { statusOf, vectorOf, verdictOf } from '../../src/attest/vector.ts'
 import type { Check, Outcome, TrustVector } from '../../src/core/index.ts'
 import { learned, policyOf } from './case.ts'
 
@@ -56,6 +56,12 @@ for (const name of [
     assert.deepEqual(judge(enrolled, check(name, 'indeterminate')), { vector: everything, status: 'contraindicated' })
   })
 }
+
+test('a log that cannot be read proves nothing of the boot, and says nothing of who the node is', () => {
+  const { vector, status } = verdictOf([enrolled, check('log.readable', 'fail')], learned)
+  assert.deepEqual(vector, { 'instance-identity': 2, configuration: 99, executables: 99, hardware: 99 })
+  assert.equal(status, 'contraindicated')
+})
 
 test('a failed check that the table does not know is 99, never unseen', () => {
   assert.equal(judge(enrolled, check('moon.phase', 'fail')).status, 'contraindicated')

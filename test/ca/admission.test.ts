@@ -6,14 +6,18 @@ import { parseManifest } from '../../src/ca/manifest.ts'
 import { firstFailure, type Check } from '../../src/core/index.ts'
 
 const EK = '0'.repeat(64)
-const manifest = parseManifest(
-  JSON.stringify({
-    apiVersion: 'touchstone/v1',
-    kind: 'Manifest',
-    metadata: { name: 'batch' },
-    spec: { nodes: [{ model: 'E1', serial: '7', eks: [EK, '1'.repeat(64)], labels: { site: 'berlin' } }] },
-  }),
-)
+const listing = (banks: { pcrBanks?: readonly string[] }) =>
+  parseManifest(
+    JSON.stringify({
+      apiVersion: 'touchstone/v1',
+      kind: 'Manifest',
+      metadata: { name: 'batch' },
+      spec: { nodes: [{ model: 'E1', serial: '7', eks: [EK, '1'.repeat(64)], labels: { site: 'berlin' }, ...banks }] },
+    }),
+  )
+const manifest = listing({})
+const withBanks = listing({ pcrBanks: ['sha256', 'sha1'] })
+const claimed = { model: 'E1', serial: '7', pcrBanks: ['sha1', 'sha256'] }
 const good: Check = { check: 'ek.template', outcome: 'pass' }
 const bad: Check = { check: 'ek.key', outcome: 'fail', code: 'ek.key' }
 
@@ -22,7 +26,7 @@ function decide(change: Partial<AdmissionInput>): string {
     mode: 'manifest',
     ekChecks: [good],
     ekDigest: EK,
-    claimed: { model: 'E1', serial: '7' },
+    claimed,
     manifest,
     approval: undefined,
     ...change,
@@ -47,10 +51,16 @@ describe('admission', () => {
     ],
     [
       "refuses another box's serial number",
-      { claimed: { model: 'E1', serial: '8' } },
+      { claimed: { ...claimed, serial: '8' } },
       'refuse admission.claim admission.claim',
     ],
-    ['refuses another model', { claimed: { model: 'E2', serial: '7' } }, 'refuse admission.claim admission.claim'],
+    ['refuses another model', { claimed: { ...claimed, model: 'E2' } }, 'refuse admission.claim admission.claim'],
+    [
+      'refuses banks that are not those that are listed',
+      { manifest: withBanks, claimed: { ...claimed, pcrBanks: ['sha256'] } },
+      'refuse admission.claim admission.claim',
+    ],
+    ['admits the banks that are listed, in any order', { manifest: withBanks }, 'admit berlin'],
     ['admits a genuine TPM in mode vendor-ek', { mode: 'vendor-ek', manifest: undefined }, 'admit'],
     ['lets a node wait for an operator', { mode: 'approval' }, 'wait admission.waiting admission.waiting'],
     ['admits whom an operator approved', { mode: 'approval', approval: 'approved' }, 'admit'],

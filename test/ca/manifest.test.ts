@@ -65,6 +65,7 @@ describe('a manifest', () => {
       /those of spec\.nodes\.0/,
     ],
     ['a node without an EK', '    - { model: E, serial: 1, eks: [] }\n', /nodes\.0\.eks/],
+    ['a bank that nobody knows', `    - { model: E, serial: 1, eks: [${A}], pcrBanks: [md5] }\n`, /pcrBanks\.0/],
     ['an EK in upper case', `    - { model: E, serial: 1, eks: [${A.toUpperCase()}] }\n`, /nodes\.0\.eks\.0/],
     ['an unknown key', `    - { model: E, serial: 1, eks: [${A}], colour: red }\n`, /colour/],
     ['a serial number that no node can claim', `    - { model: E, serial: "1\\n", eks: [${A}] }\n`, /nodes\.0\.serial/],

@@ -77,7 +77,7 @@ test('the demo answers what the contract says, its certificates and token hold e
 
   await t.test('four attacks are refused, each with a code', () => {
     for (const code of [
-      'onboarding.identity_claimed',
+      'admission.claim',
       'enrol.certification_binding',
       'enrol.key_attributes',
       'attestation.replayed',

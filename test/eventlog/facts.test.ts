@@ -180,13 +180,191 @@ test('debug mode and missing DMA protection are notable', () => {
   )
 })
 
-test('GRUB commands and the kernel command line are facts where their digests agree, and nowhere else', () => {
-  const boot = (data: string, measured: string): EventSpec => ({ pcr: 8, type: TYPE.ipl, data, measured })
+const grubText = (data: string, measured: string): EventSpec => ({ pcr: 8, type: TYPE.ipl, data, measured })
+
+test('a text of GRUB whose digest is of another one is unread, and the kernel command line unknown with it', () => {
   const facts = factsOf([
-    boot('grub_cmd: linux /k quiet\0', 'linux /k quiet'),
-    boot('grub_cmd: linux /k evil\0', 'linux /k quiet'),
-    boot('kernel_cmdline: /k quiet\0', '/k quiet'),
-    boot('kernel_cmdline: /k evil\0', '/k quiet'),
+    grubText('grub_cmd: linux /k quiet\0', 'linux /k quiet'),
+    grubText('kernel_cmdline: /k quiet\0', '/k quiet'),
+    grubText('kernel_cmdline: /k quiet\0', '/k evil'),
+  ])
+  assert.deepEqual(facts.unread, [
+    { digest: digestOf('sha256', '/k evil').toString('hex'), event: { index: 3, pcr: 8 } },
+  ])
+  assert.deepEqual(
+    facts.kernel.commandLines.map(({ text }) => text),
+    ['/k quiet'],
+  )
+  assert.equal(facts.kernel.commandLine, undefined)
+})
+
+test('what repeats the arguments of a loading command is a command line, whatever the labels say', () => {
+  for (const label of ['kernel_cmdline: ', 'module_cmdline: ', 'grub_cmd: ', 'grub_cmd ', 'grub_kernel_cmdline ']) {
+    const facts = factsOf([
+      grubText(`${label}set root=hd0\0`, 'set root=hd0'),
+      grubText(`${label}linuxefi /k "a=b c"\0`, 'linuxefi /k "a=b c"'),
+      grubText(`${label}/k a="b c"\0`, '/k a="b c"'),
+    ])
+    assert.deepEqual(
+      facts.grub.commands.map(({ text }) => text),
+      ['set root=hd0', 'linuxefi /k "a=b c"'],
+    )
+    assert.equal(facts.kernel.commandLines.at(-1)?.text, '/k a="b c"')
+    assert.deepEqual(facts.unread, [])
+  }
+})
+
+for (const [name, texts, lines] of [
+  ['a command that loads a kernel, and no text that repeats it', ['linux /k quiet'], ['/k quiet']],
+  ['a text that begins with a path', ['/k quiet'], ['/k quiet']],
+  ['a text that begins with a device', ['(hd0,gpt1)/k quiet'], ['(hd0,gpt1)/k quiet']],
+  ['modules of Xen', ['xen_hypervisor /xen', '/xen', 'xen_module /k quiet', '/k quiet'], ['/xen', '/k quiet']],
+  ['a command loaded twice', ['linux /k a', '/k a', 'linux /k b', '/k b'], ['/k a', '/k b']],
+  ['assignments and other commands', ['kernel=/boot/k', 'set a=/k', 'initrd /i', 'chainloader /e.efi'], []],
+] as const) {
+  test(`as commands, these leave ${lines.length} kernel command lines: ${name}`, () => {
+    const facts = factsOf(texts.map((text) => grubText(`grub_cmd: ${text}\0`, text)))
+    assert.deepEqual(
+      facts.kernel.commandLines.map(({ text }) => text),
+      lines,
+    )
+  })
+}
+
+test('a text cannot pass for an event that nothing reads', () => {
+  const facts = factsOf([grubText('grub_cmd: unknown:00\0', 'unknown:00')])
+  assert.deepEqual(facts.grub.commands, [])
+  assert.equal(facts.unread.length, 1)
+})
+
+test('the hash of a root file system is one in its own register, and in that of GRUB it is unread', () => {
+  const raw = digestOf('sha256', 'a text of 32 bytes is 32 bytes..')
+  const facts = factsOf(
+    [8, 13].map((pcr) => ({ ...grubText(`squash4 ${raw.toString('hex')}\0`, ''), pcr, measured: raw })),
+  )
+  assert.deepEqual(
+    facts.unread.map(({ event }) => event.pcr),
+    [8],
+  )
+  assert.equal(facts.eve.rootfs.length, 1)
+})
+
+const commandLineOf = (pcr: number, text: string): EventSpec => ({
+  pcr,
+  type: TYPE.ipl,
+  data: Buffer.from(`${text}\0`, 'utf16le'),
+})
+
+test('every text of PCR 12 is a command line, and what is no text there is unread, but for what Windows measures', () => {
+  const tag = Buffer.concat([Buffer.from('0100014002000000', 'hex'), Buffer.from('ab')])
+  const facts = factsOf([
+    commandLineOf(12, 'quiet'),
+    commandLineOf(12, '.quiet'),
+    { pcr: 12, type: TYPE.eventTag, data: tag },
+    { pcr: 12, type: TYPE.eventTag, data: tag, measured: 'another' },
+  ])
+  assert.deepEqual(
+    facts.kernel.commandLines.map(({ text }) => text),
+    ['quiet', '.quiet'],
+  )
+  assert.deepEqual(
+    facts.unread.map(({ event }) => event.index),
+    [4],
+  )
+})
+
+test('whatever is neither separator nor action in PCR 2, 4 and 9 is in its list, bound or not, under any type', () => {
+  const types = Object.values(TYPE).filter((type) => type !== TYPE.noAction)
+  for (const [pcr, list] of [
+    [2, 'drivers'],
+    [4, 'bootApplications'],
+    [9, 'bootFiles'],
+  ] as const) {
+    const facts = factsOf(
+      types.flatMap((type) =>
+        [undefined, 'x'].map((measured) => ({ pcr, type, data: 'y', measured: measured ?? 'y' })),
+      ),
+    )
+    assert.equal(facts[list].length, 2 * types.length)
+    assert.deepEqual(factsOf([{ pcr, type: TYPE.ipl, data: 'x', measured: SEPARATOR }])[list], [])
+  }
+})
+
+test('an event of PCR 7 that is no variable leaves nothing known of Secure Boot but that it is off', () => {
+  const hidden: EventSpec = { pcr: 7, type: TYPE.eventTag, data: 'x', measured: 'y' }
+  const on = factsOf([...regularBoot(), hidden])
+  assert.deepEqual(Object.keys(on.secureBoot), ['doubts', 'authorities'])
+  assert.deepEqual(on.shim, {})
+  assert.match(on.secureBoot.doubts[0] ?? '', /neither variables nor known actions/)
+  const off = secureBootConfiguration({ SecureBoot: Buffer.from([0]) })
+  assert.equal(factsOf([...off, hidden]).secureBoot.enabled, false)
+})
+
+test('the separator is known by its digest: what is behind it is no configuration, whatever its payload says', () => {
+  const separator: EventSpec = { pcr: 7, type: TYPE.separator, data: 'x', measured: SEPARATOR }
+  const value: EventSpec = { ...separator, type: TYPE.variableBoot, data: variable(GLOBAL, 'BootOrder', SEPARATOR) }
+  for (const closing of [separator, value]) {
+    assert.equal(factsOf([closing, ...secureBootConfiguration()]).secureBoot.db, undefined)
+  }
+})
+
+test('an authority before the separator stays one when its type says configuration', () => {
+  const authority = dbEntry(SHIM, CERTIFICATE)
+  const facts = factsOf([...secureBootConfiguration(), { ...authority, type: TYPE.driverConfig }])
+  assert.equal(facts.secureBoot.authorities.length, 1)
+  assert.equal(facts.secureBoot.enabled, undefined)
+})
+
+const order = (numbers: string, pcr = 1): EventSpec => {
+  const value = Buffer.from(numbers, 'hex')
+  return { pcr, type: TYPE.variableBoot, data: variable(GLOBAL, 'BootOrder', value), measured: value }
+}
+const option: EventSpec = (() => {
+  const value = Buffer.concat([
+    Buffer.from('010000000400', 'hex'),
+    Buffer.from('Disk\0', 'utf16le'),
+    Buffer.from('7fff0400', 'hex'),
+  ])
+  return { pcr: 1, type: TYPE.variableBoot, data: variable(GLOBAL, 'Boot0001', value), measured: value }
+})()
+const end = (pcr: number): EventSpec => ({ pcr, type: TYPE.separator, data: SEPARATOR })
+const opaque: EventSpec = { pcr: 1, type: TYPE.firmwareBlob, data: 'x', measured: 'y' }
+
+for (const [name, events, numbers] of [
+  ['before the separator, whatever is behind it', [order('0100'), end(1), order('0200')], [1]],
+  ['behind the separator, if it comes first there', [end(1), order('0100'), option], [1]],
+  ['behind the separator, with something unread before it', [end(1), opaque, order('0100')], undefined],
+  ['behind the separator, with something unread behind it', [end(1), order('0100'), opaque], undefined],
+  ['behind the separator, with options before that', [option, end(1), order('0100')], undefined],
+  ['behind the separator, with something unread before that', [opaque, end(1), order('0100')], undefined],
+  ['in PCR 5 before its separator', [end(1), order('0100', 5), end(5)], [1]],
+  ['in PCR 5 behind its separator', [end(1), end(5), order('0100', 5)], undefined],
+  ['in PCR 5, with boot options in PCR 1', [option, end(1), order('0100', 5), end(5)], undefined],
+] as const) {
+  test(`the boot order is ${numbers === undefined ? 'unknown' : 'known'} where it stands ${name}`, () => {
+    assert.deepEqual(factsOf(events).bootOptions.order?.numbers, numbers)
+  })
+}
+
+test('the version of the firmware is known where it stands before the separator of PCR 0', () => {
+  const version: EventSpec = { pcr: 0, type: TYPE.crtmVersion, data: 'v1' }
+  assert.equal(factsOf([version, end(0)]).firmware.version?.text, 'v1')
+  assert.equal(factsOf([end(0), version]).firmware.version, undefined)
+})
+
+test('what PCR 1, 5 and 14 have beside boot variables, partition tables and files is unread', () => {
+  const events = [opaque, { ...opaque, pcr: 5 }, { ...opaque, pcr: 14 }]
+  assert.deepEqual(
+    factsOf([...regularBoot(), ...events]).unread.map(({ event }) => event.pcr),
+    [1, 5, 14],
+  )
+})
+
+test('GRUB commands and the kernel command line are facts where their digests agree', () => {
+  const facts = factsOf([
+    grubText('grub_cmd: linux /k quiet\0', 'linux /k quiet'),
+    { ...grubText('grub_cmd: linux /k quiet\0', 'linux /k quiet'), pcr: 14 },
+    grubText('kernel_cmdline: /k quiet\0', '/k quiet'),
   ])
   assert.deepEqual(
     facts.grub.commands.map(({ text }) => text),

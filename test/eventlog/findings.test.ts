@@ -91,6 +91,29 @@ test('a payload that is not what was measured is an error', () => {
   finds([{ pcr: 4, type: TYPE.efiAction, data: 'x', measured: 'y' }], 'error', 'eventlog.payload_mismatch')
 })
 
+test('an event of PCR 7 that is no variable, separator or known action is an error', () => {
+  for (const type of [TYPE.eventTag, TYPE.ipl, TYPE.firmwareBlob, 0x40e]) {
+    finds([{ pcr: 7, type, data: 'x', measured: 'y' }], 'error', 'eventlog.event_unread')
+  }
+})
+
+test('an event of the register that belongs to IMA is an error', () => {
+  finds([{ pcr: 10, type: TYPE.ipl, data: 'x', measured: 'y' }], 'error', 'eventlog.ima_register')
+})
+
+test('what shows that somebody wrote the log is marked as forged, and what machines do by mistake is not', () => {
+  const forged = (spec: EventSpec) =>
+    structuralFindings(parseEventLog(agileLog([spec])), 'sha256')
+      .filter(({ severity }) => severity === 'error')
+      .map((finding) => finding.forged === true)
+  assert.deepEqual(forged({ pcr: 4, type: TYPE.efiAction, data: 'x', measured: 'y' }), [true])
+  assert.deepEqual(forged({ pcr: 4, type: TYPE.ipl, data: SEPARATOR }), [true])
+  assert.deepEqual(forged({ pcr: 7, type: TYPE.ipl, data: 'x', measured: 'y' })[0], true)
+  assert.deepEqual(forged({ pcr: 10, type: TYPE.ipl, data: 'x', measured: 'y' }), [true])
+  assert.deepEqual(forged({ pcr: 0, type: TYPE.crtmVersion, data: 'x', measured: 'y' }), [false])
+  assert.deepEqual(forged({ pcr: 5, type: TYPE.gpt, data: 'x' }), [false])
+})
+
 test('an unknown type is a warning while nothing vouches for its payload', () => {
   finds([{ pcr: 0, type: 0x40e, data: 'x', measured: 'y' }], 'warning', 'eventlog.type_unknown')
 })

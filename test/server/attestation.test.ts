@@ -17,6 +17,7 @@ const box = await testBox({ after }, vendor, claim)
 const node = await testNode(box.powered, claim)
 after(node.close)
 const keys = await node.makeKeys()
+const DAY = 24 * 3600_000
 const otherKeys = await node.makeKeys('2')
 
 async function enrolled(t: test.TestContext, settings: TestVerifierOptions['settings'] = {}) {
@@ -184,14 +185,41 @@ test('a log that cannot be read behind a genuine quote is a verdict, recorded, a
 })
 
 test('certificates are renewed for a good node, by a request that its quote covers', async (t) => {
-  const { app, nodeId, store } = await enrolled(t)
-  const before = await store.certificates.ofNode(nodeId as never, Date.now())
+  const { app, nodeId, store, advance } = await enrolled(t)
+  const before = await store.certificates.ofNode(nodeId as never, Date.now(), 9)
+  advance(50 * DAY)
   const answer = await node.attest(app, nodeId, keys, { renewal: await node.request(keys) })
   assert.equal(answer.status, 'affirming')
   const certificate = new X509Certificate(answer.deviceCertificate ?? '')
   assert.ok(!before.some(({ serial }) => serial === certificate.serialNumber.toLowerCase()))
   assert.equal(answer.chain?.length, 2)
-  assert.equal((await store.certificates.ofNode(nodeId as never, Date.now())).length, 4)
+  assert.equal((await store.certificates.ofNode(nodeId as never, Date.now(), 9)).length, 4)
+})
+
+test('a node that asks for renewal in every round gets what it holds, until half of its time is over', async (t) => {
+  const { app, nodeId, store, advance } = await enrolled(t)
+  const renew = async () => {
+    const { deviceCertificate, akCertificate } = await node.attest(app, nodeId, keys, {
+      renewal: await node.request(keys),
+    })
+    assert.ok(deviceCertificate !== undefined && akCertificate !== undefined)
+    return deviceCertificate
+  }
+  const first = await renew()
+  assert.equal(await renew(), first)
+  advance(44 * DAY)
+  assert.equal(await renew(), first)
+  advance(2 * DAY)
+  const second = await renew()
+  assert.notEqual(second, first)
+  assert.equal(await renew(), second)
+  assert.equal((await store.certificates.ofNode(nodeId as never, 0, 99)).length, 4)
+})
+
+test('what is short-lived is not renewed in every round either', async (t) => {
+  const { app, nodeId, store } = await enrolled(t, { certificateLifetime: 60 })
+  for (let round = 0; round < 3; round += 1) await node.attest(app, nodeId, keys, { renewal: await node.request(keys) })
+  assert.equal((await store.certificates.ofNode(nodeId as never, 0, 99)).length, 2)
 })
 
 test('a renewal by another key is refused at the gate, and the verdict stays', async (t) => {

@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { type AddressInfo, connect } from 'node:net'
 import test from 'node:test'
 import { z } from 'zod'
+import { toHex } from '../../src/core/index.ts'
 import { buildHttpApp, type HttpDeps } from '../../src/server/http/http-app.ts'
 import { makeLogger } from '../../src/server/http/logging.ts'
 import { mintToken } from '../../src/server/http/operators.ts'
 import { route } from '../../src/server/http/route.ts'
-import { bytesSchema, decodeBody, encodeBody, MEDIA, problem } from '../../src/wire/index.ts'
+import { bytesSchema, decodeBody, encodeBody, MEDIA, problem, sha256 } from '../../src/wire/index.ts'
 import { temporaryStore } from '../store/temporary-store.ts'
 
 const echo = z.strictObject({ bytes: bytesSchema(16), note: z.string().max(8).optional() })
@@ -120,6 +121,23 @@ test('answers to nodes are signed over the exact bytes, refusals too', async (t)
   }
 })
 
+test('an answer is signed for the request that it answers, by the digest of the body as it came', async (t) => {
+  const { app } = await setUp(t, {
+    signAnswer: (_body, requestSha256) =>
+      Promise.resolve(requestSha256 === undefined ? 'no body was read' : toHex(requestSha256)),
+  })
+  for (const [type, payload] of [
+    [MEDIA.json, Buffer.from('{"bytes": "YWJj"}')],
+    [MEDIA.cbor, encodeBody(MEDIA.cbor, { bytes: Buffer.from('abc') })],
+    [MEDIA.json, Buffer.from('{"bytes": ')],
+  ] as const) {
+    const response = await post(app, payload, { 'content-type': type })
+    assert.equal(response.headers['touchstone-signature'], toHex(sha256(payload)))
+  }
+  const unread = await post(app, 'x'.repeat(300), { 'content-type': MEDIA.json })
+  assert.equal(unread.headers['touchstone-signature'], 'no body was read')
+})
+
 for (const [what, payload, headers, expected] of [
   ['a body of another media type', 'a=b', { 'content-type': 'application/x-www-form-urlencoded' }, 'http.media_type'],
   ['a body of no media type', 'x', { 'content-type': '' }, 'http.media_type'],
@@ -149,6 +167,29 @@ test('every fault of a body is reported at once', async (t) => {
     body.errors?.map((fault) => fault.path),
     ['body.bytes', 'body.note'],
   )
+})
+
+test('what is told of a bad body is bounded, however much is wrong with it, and so is what is logged', async (t) => {
+  const long = z.strictObject({ list: z.array(z.number()).optional() })
+  const { app, lines } = await setUp(t, {
+    routes: [
+      route({ ...described, access: 'public', body: long, answer, bodyLimit: 1 << 20, handle: () => assert.fail() }),
+    ],
+  })
+  const put = (body: object) => app.inject({ method: 'PUT', url: '/v1/x', payload: body })
+  const keys = Object.fromEntries(Array.from({ length: 4_000 }, (_, n) => [`${n}${'k'.repeat(100)}`, 0]))
+  for (const [body, count] of [
+    [keys, 1],
+    [{ list: Array.from({ length: 4_000 }, () => 'x') }, 20],
+  ] as const) {
+    const response = await put(body)
+    const { errors, code } = problem.parse(JSON.parse(response.payload))
+    assert.equal(code, 'http.invalid')
+    assert.equal(errors?.length, count)
+    assert.ok(errors.every(({ path, message }) => path.length <= 200 && message.length <= 200))
+    assert.ok(response.rawPayload.byteLength < 20_000)
+  }
+  assert.ok(lines.every((line) => line.length < 2_000))
 })
 
 test('an unknown path is not found, a known one with another method says which it takes', async (t) => {

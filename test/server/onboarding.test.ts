@@ -7,7 +7,15 @@ import test, { after } from 'node:test'
 import { parseManifest } from '../../src/ca/index.ts'
 import { decode } from '../../src/codec/index.ts'
 import { nameOf, spkiOf, TPM2B_PUBLIC } from '../../src/tpm/index.ts'
-import { nodeDetail, nodeList, onboardingBinding, onboardingChallenge, onboardingProof } from '../../src/wire/index.ts'
+import {
+  attestationList,
+  nodeDetail,
+  nodeList,
+  onboardingBinding,
+  onboardingChallenge,
+  onboardingProof,
+  PCR_BANKS,
+} from '../../src/wire/index.ts'
 import { manifestEntry, manifestText } from '../../swtpm/index.ts'
 import { temporaryDirectory } from '../store/temporary-store.ts'
 import { honestPolicy, testBox, testVendor } from './boxes.ts'
@@ -28,7 +36,9 @@ const otherKeys = await node.makeKeys('2')
 const rsaKeys = await rsaNode.makeKeys('3')
 const impostorKeys = await impostor.makeKeys()
 
-const manifest = parseManifest(manifestText('boxes', [manifestEntry(box.box, { site: 'north' })]))
+const entry = manifestEntry(box.box, { site: 'north' })
+const manifest = parseManifest(manifestText('boxes', [entry]))
+const banksListed = parseManifest(manifestText('boxes', [{ ...entry, pcrBanks: [...PCR_BANKS] }]))
 
 function verifier(t: test.TestContext, settings: TestVerifierOptions['settings'] = {}, more: TestVerifierOptions = {}) {
   return testVerifier(t, { policies, ekRoots, settings: { admission: 'vendor-ek', ...settings }, ...more })
@@ -92,19 +102,45 @@ test('a node that resumes late gets new certificates', async (t) => {
   assert.notEqual(again.deviceCertificate, first.deviceCertificate)
 })
 
-test('of two that finish for the same keys at once, both are answered and one node is made', async (t) => {
+test('whoever begins again with the same EK and AK is in the same session, also at the same moment', async (t) => {
+  const { app } = await verifier(t)
+  const begun = await Promise.all([1, 2, 3].map(() => node.begin(app, keys)))
+  assert.equal(new Set(begun.map(({ session }) => session)).size, 1)
+  assert.equal(new Set(begun.map(({ credentialBlob }) => credentialBlob.toString('hex'))).size, 3)
+  const [first, , last] = begun
+  assert.ok(first !== undefined && last !== undefined)
+  const [one, other] = [await node.proveRound(first, keys), await node.proveRound(last, keys)]
+  assert.deepEqual(one.secret, other.secret)
+  await node.finish(app, other)
+  assert.notEqual((await node.begin(app, keys)).session, first.session)
+})
+
+test('of two that finish one session at once, one is answered and one node is made', async (t) => {
   const { app, store } = await verifier(t)
   const rounds = [await node.begin(app, keys), await node.begin(app, keys)]
   const bodies = []
   for (const session of rounds) bodies.push(await node.proveRound(session, keys))
   const results = await Promise.allSettled(bodies.map((body) => node.finish(app, body)))
-  const ids = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value.nodeId] : []))
-  assert.ok(ids.length >= 1)
-  assert.equal(new Set(ids).size, 1)
+  assert.deepEqual(results.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
   for (const result of results) {
-    if (result.status === 'rejected') refusedWith('attestation.replayed')(result.reason)
+    if (result.status === 'rejected') refusedWith('onboarding.session')(result.reason)
   }
   assert.equal((await store.nodes.list({ limit: 9 })).length, 1)
+})
+
+test('what another says in the name of an EK and AK is a session of its own', async (t) => {
+  const { app } = await verifier(t)
+  const { session } = await node.begin(app, keys)
+  const lie = {
+    ekPublic: node.ek.publicArea,
+    ekCertificate: node.ekCertificate,
+    akPublic: keys.ak.publicArea,
+    ...claim,
+  }
+  const begin = (body: object) => send(app, '/v1/onboarding/begin', body, onboardingChallenge)
+  assert.notEqual((await begin({ ...lie, serial: 'E1-0009' })).session, session)
+  assert.notEqual((await begin({ ...lie, pcrBanks: ['sha256'] })).session, session)
+  assert.equal((await node.begin(app, keys)).session, session)
 })
 
 test('a crash before the commit leaves nothing behind, one after it leaves a node that resumes', async (t) => {
@@ -147,11 +183,11 @@ test('a session that is over, and one that never was, are refused alike', async 
   await assert.rejects(node.finish(app, stranger), refusedWith('onboarding.session'))
 })
 
-test('a wrong proof is refused, and the session is gone with it', async (t) => {
+test('a wrong proof is refused, and does not use up the session of whoever has the right one', async (t) => {
   const { app } = await verifier(t)
   const body = await node.proveRound(await node.begin(app, keys), keys)
   await assert.rejects(node.finish(app, { ...body, proof: Buffer.alloc(32) }), refusedWith('enrol.proof'))
-  await assert.rejects(node.finish(app, body), refusedWith('onboarding.session'))
+  assert.ok((await node.finish(app, body)).nodeId)
 })
 
 test('a second round that carries another request than its quote is refused, with and without a fresh proof', async (t) => {
@@ -168,6 +204,7 @@ test('a second round that carries another request than its quote is refused, wit
       eventLog: body.eventLog,
       imaLog: body.imaLog ?? Buffer.alloc(0),
       ...claim,
+      pcrBanks: PCR_BANKS,
     })
     return { ...body, request, ...(prove ? { proof: onboardingProof(body.secret, binding) } : {}) }
   }
@@ -266,11 +303,19 @@ test('where an operator must approve, other keys wait, and only those that were 
   const url = `/v1/nodes/${first.nodeId}`
   assert.equal((await operate(nodeDetail, 'GET', url)).reEnrolment?.akName, otherKeys.akName.toString('hex'))
   assert.equal((await node.attest(app, first.nodeId, keys)).status, 'affirming')
-  await operate(nodeDetail, 'POST', `${url}/approve`, {})
+  const approve = async (changes: object = {}) => {
+    const { reEnrolment } = await operate(nodeDetail, 'GET', url)
+    return operate(nodeDetail, 'POST', `${url}/approve`, { akName: reEnrolment?.akName, ...changes })
+  }
+  await approve()
   const third = await node.makeKeys('4')
   await assert.rejects(node.onboard(app, third), refusedWith('onboarding.waiting'))
+  // The keys that the operator looked at must be the ones that ask.
+  const seen = (await operate(nodeDetail, 'GET', url)).reEnrolment?.akName
   await assert.rejects(node.onboard(app, otherKeys), refusedWith('onboarding.waiting'))
-  await operate(nodeDetail, 'POST', `${url}/approve`, {})
+  await assert.rejects(approve({ akName: seen }), refusedWith('node.state'))
+  await assert.rejects(approve({ akName: undefined }), refusedWith('http.invalid'))
+  await approve()
   assert.equal((await node.onboard(app, otherKeys)).nodeId, first.nodeId)
 })
 
@@ -282,7 +327,8 @@ test('a manifest admits what it lists, with its labels and all EKs of the box', 
   assert.deepEqual(detail.labels, { site: 'north' })
   assert.equal(detail.eks.length, 2)
   await assert.rejects(rsaNode.begin(app, rsaKeys), refusedWith('onboarding.re_enrolment'))
-  await assert.rejects(impostor.begin(app, impostorKeys), refusedWith('onboarding.identity_claimed'))
+  // Not that somebody else has the name already: a stranger learns nothing of who is enrolled.
+  await assert.rejects(impostor.begin(app, impostorKeys), refusedWith('admission.not_listed'))
 })
 
 test('a manifest refuses what it does not list, and another name than it lists', async (t) => {
@@ -290,7 +336,87 @@ test('a manifest refuses what it does not list, and another name than it lists',
   await assert.rejects(impostor.begin(app, impostorKeys), refusedWith('admission.not_listed'))
   const renamed = await testNode(box.powered, { ...claim, serial: 'E1-0002' })
   t.after(() => renamed.close())
-  await assert.rejects(renamed.begin(app, keys), refusedWith('admission.claim'))
+  await assert.rejects(renamed.begin(app, keys), (error) => {
+    refusedWith('admission.claim')(error)
+    assert.ok(!JSON.stringify((error as ProblemError).problem).includes(claim.serial))
+    return true
+  })
+})
+
+test('a manifest that lists the banks of a TPM refuses a node that keeps one to itself', async (t) => {
+  const { app } = await verifier(t, { admission: 'manifest' }, { manifest: banksListed })
+  const body = {
+    ekPublic: node.ek.publicArea,
+    ekCertificate: node.ekCertificate,
+    akPublic: keys.ak.publicArea,
+    ...claim,
+  }
+  const begin = (pcrBanks: readonly string[]) =>
+    send(app, '/v1/onboarding/begin', { ...body, pcrBanks }, onboardingChallenge)
+  await assert.rejects(begin(['sha256']), refusedWith('admission.claim'))
+  assert.ok((await begin(['sha512', 'sha384', 'sha256', 'sha1'])).session)
+})
+
+test('banks that somebody on the way took out of the first round are missed in the second', async (t) => {
+  const { app } = await verifier(t)
+  const body = {
+    ekPublic: node.ek.publicArea,
+    ekCertificate: node.ekCertificate,
+    akPublic: keys.ak.publicArea,
+    ...claim,
+  }
+  const session = await send(app, '/v1/onboarding/begin', { ...body, pcrBanks: ['sha256'] }, onboardingChallenge)
+  // The node itself signs what it said: all banks.
+  const round = await node.proveRound(session, keys)
+  await assert.rejects(node.finish(app, round), refusedWith('enrol.proof'))
+})
+
+const loose = policyFor('loose', 'enrolment', '[]')
+const strict = policyFor('strict', 'attestation', '[eve.rootfs]')
+function policyFor(name: string, purpose: string, requiredFacts: string) {
+  return `apiVersion: touchstone/v1
+kind: AttestationPolicy
+metadata: { name: ${name} }
+spec:
+  pcrs: sha256:0-15
+  purpose: ${purpose}
+  requiredFacts: ${requiredFacts}
+  secureBoot: { enabled: { is: true } }
+`
+}
+
+test('onboarding again is no way around attestation: the same certificates, and the bad verdict stays', async (t) => {
+  const { app, operator, advance } = await verifier(t, { certificateLifetime: 7200 }, { policies: [loose, strict] })
+  const viewer = await operator('viewer')
+  const first = await node.onboard(app, keys)
+  const bad = await node.attest(app, first.nodeId, keys, { renewal: await node.request(keys) })
+  assert.equal(bad.status, 'contraindicated')
+  assert.equal(bad.deviceCertificate, undefined)
+  // Beyond half of their time, in which a good node would be given others.
+  advance(3600_000)
+  assert.deepEqual(await node.onboard(app, keys), first)
+  const look = () => viewer(nodeDetail, 'GET', `/v1/nodes/${first.nodeId}`)
+  const detail = await look()
+  assert.equal(detail.lastAttestation?.status, 'contraindicated')
+  assert.equal(detail.certificates.length, 2)
+  const { items } = await viewer(attestationList, 'GET', `/v1/attestations?node=${first.nodeId}`)
+  assert.deepEqual(
+    items.map(({ purpose }) => purpose),
+    ['enrolment', 'attestation', 'enrolment'],
+  )
+  advance(3600_000)
+  await assert.rejects(node.onboard(app, keys), refusedWith('onboarding.appraisal'))
+  assert.equal((await look()).lastAttestation?.status, 'contraindicated')
+})
+
+test('the newest verdict is kept, however many others follow it', async (t) => {
+  const limits = { ...(await verifier(t)).deps.settings.limits, attestationsPerNode: 1 }
+  const { app, store } = await verifier(t, { limits }, { policies: [loose, strict] })
+  const { nodeId } = await node.onboard(app, keys)
+  await node.attest(app, nodeId, keys)
+  await node.onboard(app, keys)
+  await node.onboard(app, keys)
+  assert.equal((await store.nodes.byId(nodeId))?.lastAttestation?.status, 'contraindicated')
 })
 
 test('admission by vendor cannot tell that two EKs are of one TPM, but one name stays one node', async (t) => {
@@ -359,7 +485,38 @@ test('beginning again and again in the name of an EK does not lock out the node 
   const { app } = await verifier(t, { limits, reEnrolment: 'allow' })
   await node.onboard(app, keys)
   await node.begin(app, otherKeys)
-  await assert.rejects(node.begin(app, otherKeys), refusedWith('onboarding.full'))
+  await node.begin(app, otherKeys)
+  await assert.rejects(node.begin(app, await node.makeKeys('5')), refusedWith('onboarding.full'))
+  await node.onboard(app, keys)
+})
+
+test('beginning in the name of an enrolled node takes no room from anybody', async (t) => {
+  const limits = { ...(await verifier(t)).deps.settings.limits, pendingSessions: 1 }
+  const { app } = await verifier(t, { limits })
+  await node.onboard(app, keys)
+  const body = {
+    ekPublic: node.ek.publicArea,
+    ekCertificate: node.ekCertificate,
+    akPublic: keys.ak.publicArea,
+    ...claim,
+  }
+  for (const pcrBanks of [['sha256'], ['sha1'], ['sha384'], ['sha1', 'sha256']]) {
+    await send(app, '/v1/onboarding/begin', { ...body, pcrBanks }, onboardingChallenge)
+  }
+  const newcomer = await testNode(impostorBox.powered, { ...claim, serial: 'E1-0002' })
+  t.after(() => newcomer.close())
+  const session = await newcomer.begin(app, impostorKeys)
+  await assert.rejects(rsaNode.begin(app, rsaKeys), refusedWith('onboarding.identity_claimed'))
+  await node.onboard(app, keys)
+  await newcomer.finish(app, await newcomer.proveRound(session, impostorKeys))
+})
+
+test('a session that was begun before the node last attested is not handed out to it', async (t) => {
+  const { app } = await verifier(t)
+  const { nodeId } = await node.onboard(app, keys)
+  const { session } = await node.begin(app, keys)
+  await node.attest(app, nodeId, keys)
+  assert.notEqual((await node.begin(app, keys)).session, session)
   await node.onboard(app, keys)
 })
 

@@ -26,6 +26,7 @@ import {
   type OnboardingFinish,
   onboardingProof,
   onboardingResult,
+  PCR_BANKS,
   sha256,
 } from '../../src/wire/index.ts'
 import { send } from './test-verifier.ts'
@@ -95,6 +96,7 @@ export async function testNode(powered: Powered, claim: { model: string; serial:
       eventLog: logs.eventLog,
       imaLog: logs.imaLog ?? Buffer.alloc(0),
       ...claim,
+      pcrBanks: PCR_BANKS,
     })
     const certification = await certifyCreation(tools, keys.ak, keys.device, keys.creation, binding)
     const quoted = await quote(tools, keys.ak, parsePcrSelection(session.pcrs), binding)

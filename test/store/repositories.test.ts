@@ -75,11 +75,15 @@ test('certificates that ended are not listed, and those of replaced keys are rev
   await store.certificates.insert({ ...base, serial: '03', keyName: 'bb', notAfter: 30 })
   await store.certificates.revokeOfNode(id(1), ['bb'], 7)
   assert.deepEqual(
-    (await store.certificates.ofNode(id(1), 10)).map(({ serial, revoked }) => [serial, revoked]),
+    (await store.certificates.ofNode(id(1), 10, 9)).map(({ serial, revoked }) => [serial, revoked]),
     [
       ['03', undefined],
       ['02', 7],
     ],
+  )
+  assert.deepEqual(
+    (await store.certificates.ofNode(id(1), 0, 1)).map(({ serial }) => serial),
+    ['03'],
   )
 })
 

@@ -12,14 +12,24 @@ const binding = {
   imaLog: Buffer.from('i'),
   model: 'm',
   serial: 'n',
-}
+  pcrBanks: ['sha256'],
+} as const
 
 for (const field of Object.keys(binding) as (keyof typeof binding)[]) {
   test(`another ${field} gives another binding`, () => {
-    const other = { ...binding, [field]: typeof binding[field] === 'string' ? 'x' : Buffer.from('x') }
+    const changed =
+      field === 'pcrBanks' ? ['sha256', 'sha384'] : typeof binding[field] === 'string' ? 'x' : Buffer.from('x')
+    const other = { ...binding, [field]: changed }
     assert.notDeepEqual(onboardingBinding(other), onboardingBinding(binding))
   })
 }
+
+test('banks are a set: their order does not matter to the binding', () => {
+  assert.deepEqual(
+    onboardingBinding({ ...binding, pcrBanks: ['sha256', 'sha1'] }),
+    onboardingBinding({ ...binding, pcrBanks: ['sha1', 'sha256'] }),
+  )
+})
 
 test('no byte can move from one field to the next', () => {
   assert.notDeepEqual(

@@ -1,12 +1,17 @@
 import type { EventRef } from '../../core/index.ts'
 
 /**
- * What a boot was, derived only from events that are `bound` in the judged bank: safe to judge once the log replays to
+ * What a boot was, derived only from what digests of the judged bank vouch for: safe to judge once the log replays to
  * quoted values. JSON-able; digests are hex. What the log does not prove is absent: absent is unknown, never "no".
  *
  * Nothing here depends on digests of other banks, on EV_NO_ACTION events (but the startup locality, which is part of
- * PCR 0), or on the payload or type of an unbound event. So an image is known by its digest and place alone; its path
- * is in the summary of the event, and is untrusted.
+ * PCR 0), or on the payload or type of an event that its digest does not vouch for. So an image is known by its digest
+ * and place alone; its path is in the summary of the event, and is untrusted.
+ *
+ * Whoever has the machine after boot may extend PCR 0 to 15, and may write any type and payload around the digests that
+ * were measured: an event can be made unreadable, and a wanted one be added at the end of a register. So a register that
+ * facts read is accounted for whole: an event of it that nothing reads is in `unread`, and what stands before the
+ * firmware's separator, which nobody can add to later, counts before what stands behind it.
  */
 export interface BootFacts {
   readonly bank: string
@@ -19,7 +24,7 @@ export interface BootFacts {
   readonly partitionTables: readonly PartitionTableFact[]
   /** Digests of drivers and option ROMs (PCR 2). */
   readonly drivers: readonly ImageFact[]
-  /** Digests of EFI applications, boot loaders and kernels (PCR 4), in order. */
+  /** Digests of whatever is neither separator nor action in PCR 4, in order: EFI applications, boot loaders, kernels. */
   readonly bootApplications: readonly ImageFact[]
   /** "Calling EFI Application from Boot Option", once an attempt; more than one is legal. */
   readonly bootAttempts: readonly EventFact[]
@@ -33,6 +38,18 @@ export interface BootFacts {
   readonly bootFiles: readonly FileFact[]
   readonly kernel: KernelFacts
   readonly eve: EveFacts
+  /**
+   * Measurements of PCR 1, 5, 7, 8, 12, 13 and 14 that are none of the above, nor a separator, an action or a variable
+   * that says what it is. Any of them may be what a fact of its register should have shown.
+   */
+  readonly unread: readonly UnreadFact[]
+}
+
+/** A measurement that nothing explains: all that is known of it. */
+export interface UnreadFact {
+  /** Digest in the judged bank. */
+  readonly digest: string
+  readonly event: EventPlace
 }
 
 /** The position of an unbound event: all of it that replay authenticates, besides its digest. */
@@ -141,6 +158,7 @@ export interface ShimFacts {
 }
 
 export interface GrubFacts {
+  /** Every text of PCR 8 but the command lines that repeat the arguments of a loading command before them. */
   readonly commands: readonly TextFact[]
 }
 
@@ -150,9 +168,9 @@ export interface FileFact {
 }
 
 export interface KernelFacts {
-  /** Every command line that a boot loader measured, in order. */
+  /** Every text that may have been the command line of a kernel or of a module that is one, in order. */
   readonly commandLines: readonly TextFact[]
-  /** The one command line, if all that were measured are equal. */
+  /** The one command line, if all are equal and PCR 8 and 12 have no event that is not read. */
   readonly commandLine?: TextFact
 }
 

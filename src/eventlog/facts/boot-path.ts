@@ -11,8 +11,14 @@ import type { RegisterKind } from '../log.ts'
 import { registerOf } from '../registers.ts'
 import { boundRef } from '../summary.ts'
 import type { BootFacts, EventFact, FileFact, ImageFact, TextFact } from './boot-facts.ts'
+import { isMarker } from './unread.ts'
 
 const NOTABLE_ACTIONS: ReadonlySet<string> = new Set([UEFI_DEBUG_MODE, DMA_PROTECTION_DISABLED, ENTERING_SETUP])
+
+/** Where the firmware announces what it does. */
+const ACTION_PCRS = [1, 2, 4, 5, 6, 7]
+/** Boot attempts: PCR 4 by the profile, 5 by firmware before it. */
+const ATTEMPT_PCRS = [4, 5]
 
 type BootPath = Pick<
   BootFacts,
@@ -21,10 +27,14 @@ type BootPath = Pick<
 
 /**
  * What ran before the operating system, in order: digests and places alone, because neither type nor payload of these
- * events is measured. Whatever was measured into PCR 4 and is not known to be something else counts as an image.
+ * events is measured. Whatever was measured into PCR 2, 4 and 9 counts, unless its digest is that of a separator or of
+ * an action: an event that pretends to be something else cannot leave the list.
  */
 export function bootPathFacts(events: readonly AnnotatedEvent[], kind: RegisterKind): BootPath {
   const [driverRegister, imageRegister, fileRegister] = [registerOf(kind, 2), registerOf(kind, 4), registerOf(kind, 9)]
+  const actionRegisters = ACTION_PCRS.map((pcr) => registerOf(kind, pcr))
+  const attemptRegisters = ATTEMPT_PCRS.map((pcr) => registerOf(kind, pcr))
+  const exitRegister = registerOf(kind, 5)
   const drivers: ImageFact[] = []
   const bootApplications: ImageFact[] = []
   const bootAttempts: EventFact[] = []
@@ -33,13 +43,16 @@ export function bootPathFacts(events: readonly AnnotatedEvent[], kind: RegisterK
   let exitBootServices: EventFact | undefined
   for (const annotated of events) {
     const { event, binding, content, digest } = annotated
-    if (binding === 'bound' && content?.kind === 'action') {
-      const fact = { text: content.text, event: boundRef(annotated) }
-      if (content.text === CALLING_EFI_APPLICATION) bootAttempts.push({ event: fact.event })
-      if (content.text === EXIT_BOOT_SERVICES_SUCCEEDED) exitBootServices ??= { event: fact.event }
-      if (NOTABLE_ACTIONS.has(content.text)) actions.push(fact)
+    if (content?.kind === 'action') {
+      const { text } = content
+      const fact = { event: boundRef(annotated) }
+      if (text === CALLING_EFI_APPLICATION && attemptRegisters.includes(event.pcr)) bootAttempts.push(fact)
+      if (text === EXIT_BOOT_SERVICES_SUCCEEDED && event.pcr === exitRegister) exitBootServices ??= fact
+      if (NOTABLE_ACTIONS.has(text) && actionRegisters.includes(event.pcr)) actions.push({ text, ...fact })
     }
-    if (binding !== 'unbound' || digest === undefined) continue
+    if (isMarker(annotated) || digest === undefined) continue
+    // An RTMR holds what a TPM has in several registers: there, only what is of nothing in the log can be an image.
+    if (kind === 'rtmr' && binding !== 'unbound') continue
     const place = { index: event.index, pcr: event.pcr }
     if (event.pcr === imageRegister) {
       bootApplications.push({ digest: toHex(digest), attempt: bootAttempts.length, event: place })

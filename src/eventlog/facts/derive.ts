@@ -7,6 +7,7 @@ import { bootLoaderFacts } from './boot-loader.ts'
 import { bootPathFacts } from './boot-path.ts'
 import { firmwareFacts } from './firmware.ts'
 import { secureBootFacts } from './secure-boot.ts'
+import { isMeasured, unreadFacts } from './unread.ts'
 
 /**
  * The facts of a boot in one bank. They are true of the machine only if the log replays to values that a quote signed
@@ -18,13 +19,19 @@ export function bootFacts(log: EventLog, bank: ReplayBank): BootFacts {
   if (!log.banks.includes(bank)) {
     throw new TouchstoneError('eventlog.bank_missing', `the log has no ${bank} bank; it has ${log.banks.join(', ')}`)
   }
-  const events = annotate(log, bank)
-  const startupLocality = log.registers === 'pcr' ? (startupLocalityOf(log.events) ?? 0) : 0
+  const { registers } = log
+  const events = annotate(log, bank).filter(isMeasured)
+  const startupLocality = registers === 'pcr' ? (startupLocalityOf(log.events) ?? 0) : 0
+  const secureBoot = secureBootFacts(events, registers)
+  const firmware = firmwareFacts(events, registers, startupLocality)
+  const bootLoader = bootLoaderFacts(events, registers)
   return {
     bank,
-    secureBoot: secureBootFacts(events, log.registers),
-    ...firmwareFacts(events, startupLocality),
-    ...bootPathFacts(events, log.registers),
-    ...bootLoaderFacts(events, log.registers),
+    secureBoot: secureBoot.secureBoot,
+    shim: secureBoot.shim,
+    ...firmware.facts,
+    ...bootPathFacts(events, registers),
+    ...bootLoader.facts,
+    unread: registers === 'pcr' ? unreadFacts([...secureBoot.unread, ...firmware.unread, ...bootLoader.unread]) : [],
   }
 }

@@ -1,49 +1,123 @@
 import type { AnnotatedEvent } from '../annotate.ts'
-import { EV_EFI_VARIABLE_BOOT, EV_EFI_VARIABLE_BOOT2, EV_S_CRTM_VERSION } from '../event-types.ts'
+import { EV_S_CRTM_VERSION } from '../event-types.ts'
+import type { RegisterKind } from '../log.ts'
 import { decodeBootOption } from '../payload/boot-option.ts'
 import { devicePathText } from '../payload/device-path.ts'
 import { decodeGpt } from '../payload/gpt.ts'
+import { registerOf } from '../registers.ts'
 import { boundRef } from '../summary.ts'
-import { bootNumber, bootOrderNumbers } from '../variables.ts'
+import { bootNumber, bootOrderNumbers, isBootVariable } from '../variables.ts'
 import type { BootFacts, BootOptionFacts, FirmwareFacts, PartitionTableFact, SeparatorFact } from './boot-facts.ts'
+import { isMarker, isWholeVariable, separatorAt } from './unread.ts'
 
 type Firmware = Pick<BootFacts, 'firmware' | 'separators' | 'bootOptions' | 'partitionTables'>
 
-/** What the firmware said of itself, of its boot options and of the disk. */
-export function firmwareFacts(events: readonly AnnotatedEvent[], startupLocality: number): Firmware {
+interface FirmwareReading {
+  readonly facts: Firmware
+  /** Events of PCR 1 and 5 that nothing here reads. */
+  readonly unread: readonly AnnotatedEvent[]
+}
+
+/** What the firmware said of itself (PCR 0), of its boot options (PCR 1, on some machines 5) and of the disk (5). */
+export function firmwareFacts(
+  events: readonly AnnotatedEvent[],
+  kind: RegisterKind,
+  startupLocality: number,
+): FirmwareReading {
+  const optionRegisters = [...new Set([registerOf(kind, 1), registerOf(kind, 5)])]
+  const tableRegister = registerOf(kind, 5)
   const separators: SeparatorFact[] = []
   const partitionTables: PartitionTableFact[] = []
   const options: BootOptionFacts['options'][number][] = []
-  let version: FirmwareFacts['version']
-  let order: BootOptionFacts['order']
+  const unread: AnnotatedEvent[] = []
+  const order = bootOrder(
+    optionRegisters.map((register) => events.filter(({ event }) => event.pcr === register)),
+    kind,
+  )
   for (const annotated of events) {
-    const { event, binding, content } = annotated
-    if (binding !== 'bound' || content === undefined) continue
-    if (content.kind === 'separator') {
+    const { event, content } = annotated
+    if (content?.kind === 'separator') {
       separators.push({ register: event.pcr, value: content.value, event: boundRef(annotated) })
-    } else if (content.kind === 'gpt') {
-      const table = decodeGpt(event.data)
-      if (table !== undefined) partitionTables.push({ ...table, event: boundRef(annotated) })
-    } else if (event.type === EV_S_CRTM_VERSION) {
-      const ref = boundRef(annotated)
-      version ??= { text: ref.summary, event: ref }
-    } else if (
-      content.kind === 'variable' &&
-      (event.type === EV_EFI_VARIABLE_BOOT || event.type === EV_EFI_VARIABLE_BOOT2)
-    ) {
-      const { name, value } = content.variable
-      const option = bootNumber(name) === undefined ? undefined : decodeBootOption(value)
-      if (name === 'BootOrder') order ??= { numbers: bootOrderNumbers(value), event: boundRef(annotated) }
-      if (option !== undefined) {
-        const { description, devicePath } = option
-        options.push({ description, path: devicePathText(devicePath), event: boundRef(annotated) })
-      }
+    }
+    if (!optionRegisters.includes(event.pcr) || isMarker(annotated) || annotated === order) continue
+    const option = optionOf(annotated)
+    const table = content?.kind === 'gpt' && event.pcr === tableRegister ? decodeGpt(event.data) : undefined
+    if (table !== undefined) {
+      partitionTables.push({ ...table, event: boundRef(annotated) })
+    } else if (option !== undefined) {
+      const { description, devicePath } = option
+      options.push({ description, path: devicePathText(devicePath), event: boundRef(annotated) })
+    } else if (!isWholeVariable(annotated) || isBootVariableEvent(annotated)) {
+      unread.push(annotated)
     }
   }
+  const version = crtmVersion(events, kind)
   return {
-    firmware: { ...(version === undefined ? {} : { version }), startupLocality },
-    separators,
-    bootOptions: { ...(order === undefined ? {} : { order }), options },
-    partitionTables,
+    facts: {
+      firmware: { ...(version === undefined ? {} : { version }), startupLocality },
+      separators,
+      bootOptions: { ...(order === undefined ? {} : { order: orderFact(order) }), options },
+      partitionTables,
+    },
+    unread,
   }
+}
+
+function isBootVariableEvent({ content }: AnnotatedEvent): boolean {
+  return content?.kind === 'variable' && (content.covers === 'value' || isBootVariable(content.variable.name))
+}
+
+function isBootOrder({ content }: AnnotatedEvent): boolean {
+  return content?.kind === 'variable' && content.variable.name === 'BootOrder'
+}
+
+function optionOf({ content }: AnnotatedEvent): ReturnType<typeof decodeBootOption> {
+  if (content?.kind !== 'variable' || bootNumber(content.variable.name) === undefined) return undefined
+  return decodeBootOption(content.variable.value)
+}
+
+function orderFact(annotated: AnnotatedEvent): NonNullable<BootOptionFacts['order']> {
+  const value = annotated.content?.kind === 'variable' ? annotated.content.variable.value : Buffer.alloc(0)
+  return { numbers: bootOrderNumbers(value), event: boundRef(annotated) }
+}
+
+/**
+ * The order that the firmware used. Before the separator nobody but the firmware measures, so an order there is its own.
+ * Some firmware closes PCR 1 first: then the order counts if it is the first thing behind the separator, and everything
+ * else there is a boot option, so that no other order can be hidden among them. PCR 5 is asked only where PCR 1 has
+ * separators alone, or variables that say what they are.
+ */
+function bootOrder(registers: readonly (readonly AnnotatedEvent[])[], kind: RegisterKind): AnnotatedEvent | undefined {
+  const [first = [], second = []] = registers
+  if (kind === 'rtmr') return [...first, ...second].find(isBootOrder)
+  const end = separatorAt(first)
+  const early = first.slice(0, Math.max(end, 0))
+  const own = early.find(isBootOrder)
+  if (own !== undefined) return own
+  const late = first.slice(end + 1).filter((event) => !isMarker(event))
+  const [leading, ...rest] = late
+  if (leading !== undefined && isBootOrder(leading)) {
+    const closed = early.every((event) => isMarker(event) || isOtherVariable(event))
+    return closed && rest.every((event) => optionOf(event) !== undefined || isOtherVariable(event))
+      ? leading
+      : undefined
+  }
+  if (first.some(isBootVariableEvent)) return undefined
+  return second.slice(0, Math.max(separatorAt(second), 0)).find(isBootOrder)
+}
+
+function isOtherVariable(annotated: AnnotatedEvent): boolean {
+  return isWholeVariable(annotated) && !isBootVariableEvent(annotated)
+}
+
+/** The first one, if it stands before the separator: behind it, anybody could have added it. */
+function crtmVersion(events: readonly AnnotatedEvent[], kind: RegisterKind): FirmwareFacts['version'] {
+  const own = events.filter(({ event }) => event.pcr === registerOf(kind, 0))
+  const end = separatorAt(own)
+  const found = own.slice(0, Math.max(end, 0)).find(({ event, binding, content }) => {
+    return event.type === EV_S_CRTM_VERSION && binding === 'bound' && content !== undefined
+  })
+  if (found === undefined) return undefined
+  const event = boundRef(found)
+  return { text: event.summary, event }
 }

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { toHex } from '../../core/index.ts'
 import type { AnnotatedEvent } from '../annotate.ts'
-import { EV_EFI_VARIABLE_AUTHORITY, EV_EFI_VARIABLE_DRIVER_CONFIG } from '../event-types.ts'
+import { EV_EFI_VARIABLE_AUTHORITY } from '../event-types.ts'
 import type { RegisterKind } from '../log.ts'
 import { certificateNames } from '../payload/certificate-names.ts'
 import {
@@ -15,40 +15,89 @@ import type { EfiVariable } from '../payload/variable.ts'
 import { registerOf } from '../registers.ts'
 import { boundRef, databaseText } from '../summary.ts'
 import { SECURE_BOOT_VARIABLES } from '../variables.ts'
-import type { AuthorityFact, CertificateFact, KeyDatabaseFact, SecureBootFacts } from './boot-facts.ts'
+import { SHIM_LOCK } from '../payload/guid.ts'
+import type { AuthorityFact, CertificateFact, KeyDatabaseFact, SecureBootFacts, ShimFacts } from './boot-facts.ts'
+import { isMarker } from './unread.ts'
 
 interface Measured {
   readonly annotated: AnnotatedEvent
   readonly variable: EfiVariable
 }
 
+interface SecureBootReading {
+  readonly secureBoot: SecureBootFacts
+  readonly shim: ShimFacts
+  /** Events of PCR 7 that are no variable, no separator and no known action. */
+  readonly unread: readonly AnnotatedEvent[]
+}
+
 /**
  * Secure Boot as PCR 7 proves it: variables by vendor and name, the first of each, before the separator; then what
- * verified images. PC Client Platform Firmware Profile 1.06 section 3.3.4.8.
+ * verified images, and shim's own variables. PC Client Platform Firmware Profile 1.06 section 3.3.4.8.
+ *
+ * What stands behind the separator, anybody may have added, so the place decides what a variable is and its type does
+ * not. An event that is not read may be a variable that was made unreadable: with one, nothing is known but that Secure
+ * Boot is off.
  */
-export function secureBootFacts(events: readonly AnnotatedEvent[], kind: RegisterKind): SecureBootFacts {
+export function secureBootFacts(events: readonly AnnotatedEvent[], kind: RegisterKind): SecureBootReading {
   const register = registerOf(kind, 7)
   const configuration = new Map<string, Measured>()
   const authorities: Measured[] = []
+  const variables: Measured[] = []
+  const unread: AnnotatedEvent[] = []
   let separated = false
   for (const annotated of events) {
-    const { event, binding, content } = annotated
-    if (event.pcr !== register || binding !== 'bound') continue
+    const { event, content } = annotated
+    if (event.pcr !== register) continue
     if (content?.kind === 'separator') separated = true
-    if (content?.kind !== 'variable' || content.covers !== 'all') continue
+    if (isMarker(annotated)) continue
+    if (content?.kind !== 'variable' || content.covers !== 'all') {
+      unread.push(annotated)
+      continue
+    }
     const { variable } = content
-    if (event.type === EV_EFI_VARIABLE_AUTHORITY) authorities.push({ annotated, variable })
+    const measured = { annotated, variable }
+    variables.push(measured)
     const expected = SECURE_BOOT_VARIABLES.get(variable.name)
-    if (
-      event.type === EV_EFI_VARIABLE_DRIVER_CONFIG &&
-      !separated &&
-      expected?.vendor === variable.vendor &&
-      !configuration.has(variable.name)
-    ) {
-      configuration.set(variable.name, { annotated, variable })
+    const isConfiguration = expected?.vendor === variable.vendor && event.type !== EV_EFI_VARIABLE_AUTHORITY
+    if (separated || event.type === EV_EFI_VARIABLE_AUTHORITY) authorities.push(measured)
+    else if (isConfiguration && !configuration.has(variable.name)) configuration.set(variable.name, measured)
+    else if (expected?.authority === true && decodeSignatureLists(variable.value) === undefined) {
+      authorities.push(measured)
     }
   }
-  return assemble(configuration, authorities)
+  const secureBoot = assemble(configuration, authorities)
+  // Other registers share the RTMR, and what they measure is not read here.
+  if (kind === 'rtmr') return { secureBoot, shim: shimFacts(variables), unread: [] }
+  if (unread.length === 0) return { secureBoot, shim: shimFacts(variables), unread }
+  const places = unread.map(({ event }) => event.index).join(', ')
+  const doubt = `PCR ${register} has events that are neither variables nor known actions: ${places}`
+  return {
+    secureBoot: {
+      ...(secureBoot.enabled === false ? { enabled: false } : {}),
+      doubts: [...secureBoot.doubts, doubt],
+      authorities: secureBoot.authorities,
+    },
+    shim: {},
+    unread,
+  }
+}
+
+function shimFacts(variables: readonly Measured[]): ShimFacts {
+  let sbatLevel: ShimFacts['sbatLevel']
+  let mokListTrusted: ShimFacts['mokListTrusted']
+  for (const { annotated, variable } of variables) {
+    const { vendor, name, value } = variable
+    if (vendor !== SHIM_LOCK) continue
+    if (name === 'SbatLevel') sbatLevel ??= { text: value.toString('utf8'), event: boundRef(annotated) }
+    if (name === 'MokListTrusted' && value.byteLength === 1 && (value[0] === 0 || value[0] === 1)) {
+      mokListTrusted ??= { value: value[0] === 1, event: boundRef(annotated) }
+    }
+  }
+  return {
+    ...(sbatLevel === undefined ? {} : { sbatLevel }),
+    ...(mokListTrusted === undefined ? {} : { mokListTrusted }),
+  }
 }
 
 const DATABASES = ['PK', 'KEK', 'db', 'dbx', 'dbt', 'dbr'] as const

@@ -21,7 +21,7 @@ export function bootOptionFindings(events: readonly AnnotatedEvent[]): Finding[]
     type ??= event.type
     if (type !== event.type) {
       const message = 'boot variables before this one were measured under another type'
-      findings.push({ code: 'eventlog.type_disguised', severity: 'error', event: event.index, message })
+      findings.push({ code: 'eventlog.type_disguised', severity: 'error', event: event.index, message, forged: true })
     }
     if (!isBootVariable(name) || vendor !== EFI_GLOBAL_VARIABLE) {
       const message = `${JSON.stringify(name)} of vendor ${vendor} is not a boot variable`

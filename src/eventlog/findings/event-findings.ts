@@ -4,6 +4,7 @@ import {
   EV_EFI_HCRTM_EVENT,
   EV_EFI_VARIABLE_BOOT,
   EV_IPL,
+  EV_S_CRTM_VERSION,
   EV_SEPARATOR,
   eventTypeName,
   type EventType,
@@ -11,7 +12,7 @@ import {
 import type { Finding, RegisterKind } from '../log.ts'
 import { decodeGpt } from '../payload/gpt.ts'
 import { mayOccurIn } from '../registers.ts'
-import { WBCL } from '../known-digests.ts'
+import { isFirmwareError, WBCL } from '../known-digests.ts'
 
 /**
  * Events whose type, payload, digest and register contradict each other. What a digest vouches for is of error
@@ -21,19 +22,20 @@ export function eventFindings(annotated: AnnotatedEvent, kind: RegisterKind): Fi
   if (annotated.binding === 'none') return []
   const { event, type, content } = annotated
   const findings: Finding[] = []
-  const add = (code: Finding['code'], severity: Finding['severity'], message: string): void => {
-    findings.push({ code, severity, event: event.index, message })
+  const add = (code: Finding['code'], severity: Finding['severity'], message: string, forged = false): void => {
+    findings.push({ code, severity, event: event.index, message, ...(forged ? { forged: true } : {}) })
   }
   if (annotated.binding === 'mismatch' && !isFirmwareError(content)) {
     add(
       'eventlog.payload_mismatch',
       'error',
       `the digest of the ${eventTypeName(event.type)} is not that of its payload`,
+      !MAY_HASH_ANYTHING.has(event.type),
     )
   }
   if (content !== undefined && !mayBe(content, event.type, type)) {
     const name = eventTypeName(event.type)
-    add('eventlog.type_disguised', 'error', `the digest is that of ${describe(content)}, the type says ${name}`)
+    add('eventlog.type_disguised', 'error', `the digest is that of ${describe(content)}, the type says ${name}`, true)
   } else if (type === undefined) {
     add('eventlog.type_unknown', 'warning', `event type ${eventTypeName(event.type)} is not known`)
   } else if (annotated.binding === 'bound' && !isWellFormed(annotated, type)) {
@@ -52,6 +54,9 @@ export function eventFindings(annotated: AnnotatedEvent, kind: RegisterKind): Fi
   return findings
 }
 
+/** A real machine hashes something else than the version that it logs. */
+const MAY_HASH_ANYTHING: ReadonlySet<number> = new Set([EV_S_CRTM_VERSION])
+
 /** H-CRTM sets the first value of PCR 0, so nothing can have been measured there before. */
 export function hcrtmFindings(events: readonly AnnotatedEvent[]): Finding[] {
   const findings: Finding[] = []
@@ -65,10 +70,6 @@ export function hcrtmFindings(events: readonly AnnotatedEvent[]): Finding[] {
     extended = true
   }
   return findings
-}
-
-function isFirmwareError(content: Content | undefined): boolean {
-  return content?.kind === 'separator' && content.value === 1
 }
 
 /** Types whose digests are of code, and which some firmware uses for a text and its own digest all the same. */

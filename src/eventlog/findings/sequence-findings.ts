@@ -58,7 +58,7 @@ function crtmFindings(events: readonly AnnotatedEvent[]): Finding[] {
     return [{ code: 'eventlog.crtm_version_missing', severity: 'warning', message }]
   }
   const message = 'PCR 0 has no EV_S_CRTM_VERSION, and this event has the digest of its payload as that one would'
-  return [{ code: 'eventlog.type_disguised', severity: 'error', event: impostor.event.index, message }]
+  return [{ code: 'eventlog.type_disguised', severity: 'error', event: impostor.event.index, message, forged: true }]
 }
 
 function preOsFindings(events: readonly AnnotatedEvent[], kind: RegisterKind): Finding[] {

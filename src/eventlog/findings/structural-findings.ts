@@ -4,6 +4,7 @@ import { startupLocalityFindings } from '../startup-locality.ts'
 import { bootOptionFindings } from './boot-option-findings.ts'
 import { eventFindings, hcrtmFindings } from './event-findings.ts'
 import { sequenceFindings } from './sequence-findings.ts'
+import { unreadFindings } from './unread-findings.ts'
 import { unevenBindings } from './uneven-bindings.ts'
 import { variableFindings } from './variable-findings.ts'
 
@@ -23,6 +24,7 @@ export function structuralFindings(log: EventLog, bank: ReplayBank): Finding[] {
     ...missingDigests(log, bank),
     ...events.flatMap((event) => eventFindings(event, log.registers)),
     ...unevenBindings(events),
+    ...(log.registers === 'pcr' ? unreadFindings(events) : []),
     ...variableFindings(events, log.registers),
     ...bootOptionFindings(events),
     ...sequenceFindings(events, log.registers),

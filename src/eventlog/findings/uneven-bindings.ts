@@ -26,6 +26,7 @@ export function unevenBindings(events: readonly AnnotatedEvent[]): Finding[] {
         code: 'eventlog.payload_mismatch' as const,
         severity: 'error' as const,
         event: event.index,
+        forged: true as const,
         message: `the digest is not that of the payload, as it is with the other events of its type in register ${event.pcr}`,
       }))
   })

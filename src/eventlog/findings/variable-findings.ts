@@ -30,7 +30,8 @@ export function variableFindings(events: readonly AnnotatedEvent[], kind: Regist
   let separated = false
   for (const { event, content } of events) {
     const add = (code: Finding['code'], severity: Finding['severity'], message: string): void => {
-      findings.push({ code, severity, event: event.index, message })
+      const forged = code === 'eventlog.type_disguised' ? ({ forged: true } as const) : {}
+      findings.push({ code, severity, event: event.index, message, ...forged })
     }
     if (content?.kind === 'separator' && event.pcr === register) separated = true
     if (content?.kind !== 'variable' || content.covers !== 'all') continue

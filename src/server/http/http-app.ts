@@ -13,7 +13,7 @@ import type { Store } from '../../store/index.ts'
 import { encodeBody, LIMITS, MEDIA, SIGNATURE_HEADER } from '../../wire/index.ts'
 import { bodyBudget, bodySize } from './body-budget.ts'
 import { DOCS_POLICY, docsPage } from './docs-page.ts'
-import { acceptBodies, answerMedia } from './media.ts'
+import { acceptBodies, answerMedia, type DigestOf } from './media.ts'
 import { openApiDocument } from './openapi.ts'
 import { authenticate, authorize } from './operators.ts'
 import { codedError, problemOf, rawProblem } from './problems.ts'
@@ -24,7 +24,7 @@ export interface HttpDeps {
   readonly routes: readonly Route[]
   readonly tokens: Store['tokens']
   /** Signs the answers to nodes; see `ResultsKey`. */
-  readonly signAnswer: (body: Uint8Array) => Promise<string>
+  readonly signAnswer: (body: Uint8Array, requestSha256: Uint8Array | undefined) => Promise<string>
   readonly clock: Clock
   readonly random: (size: number) => Buffer
   readonly log: FastifyBaseLogger
@@ -42,6 +42,8 @@ const KEEP_ALIVE_MS = 75_000
 const MAX_HEADER_SIZE = 16 * 1024
 const RETRY_SECONDS = 5
 const MAX_BODY_BYTES = 512 << 20
+/** Characters of a refusal in the log: anybody can cause refusals. */
+const MAX_REASON = 500
 
 /** What is registered from the route table, and what surrounds every route: limits, ids, codes, signatures. */
 export async function buildHttpApp(deps: HttpDeps): Promise<FastifyInstance> {
@@ -63,7 +65,7 @@ export async function buildHttpApp(deps: HttpDeps): Promise<FastifyInstance> {
       else socket.destroy()
     },
   })
-  acceptBodies(app)
+  const digestOf = acceptBodies(app)
   await app.register(rateLimit, {
     max: limits.requestsPerMinute,
     timeWindow: '1 minute',
@@ -79,7 +81,7 @@ export async function buildHttpApp(deps: HttpDeps): Promise<FastifyInstance> {
     done()
   })
   boundBodies(app, deps.bodyBytes ?? MAX_BODY_BYTES)
-  for (const route of routes) registerRoute(app, route, deps)
+  for (const route of routes) registerRoute(app, route, deps, digestOf)
   registerDocuments(app, deps)
   return app
 }
@@ -117,7 +119,7 @@ function boundBodies(app: FastifyInstance, total: number): void {
   })
 }
 
-function registerRoute(app: FastifyInstance, route: Route, deps: HttpDeps): void {
+function registerRoute(app: FastifyInstance, route: Route, deps: HttpDeps, digestOf: DigestOf): void {
   const actors = new WeakMap<FastifyRequest, string>()
   app.route({
     method: route.method,
@@ -134,7 +136,7 @@ function registerRoute(app: FastifyInstance, route: Route, deps: HttpDeps): void
       authorize(actor, route.access)
       actors.set(request, `token:${actor.name}`)
     },
-    ...(route.access === 'node' ? { onSend: signer(deps) } : {}),
+    ...(route.access === 'node' ? { onSend: signer(deps, digestOf) } : {}),
     handler: async (request, reply) => {
       const media = answerMedia(request.headers.accept, request.headers['content-type'])
       const { params, query, body } = request
@@ -145,10 +147,10 @@ function registerRoute(app: FastifyInstance, route: Route, deps: HttpDeps): void
 }
 
 /** Nodes are told nothing that is not signed, refusals included, whoever terminates their TLS on the way. */
-function signer({ signAnswer }: HttpDeps) {
-  return async (_request: unknown, reply: FastifyReply, payload: unknown) => {
+function signer({ signAnswer }: HttpDeps, digestOf: DigestOf) {
+  return async (request: FastifyRequest, reply: FastifyReply, payload: unknown) => {
     const body = Buffer.isBuffer(payload) ? payload : Buffer.from(String(payload), 'utf8')
-    void reply.header(SIGNATURE_HEADER, await signAnswer(body))
+    void reply.header(SIGNATURE_HEADER, await signAnswer(body, digestOf(request)))
     return body
   }
 }
@@ -178,7 +180,7 @@ function matches(pattern: string, path: string): boolean {
 
 function sendProblem(error: TouchstoneError, request: FastifyRequest, reply: FastifyReply): void {
   if (error.status >= 500) request.log.error({ err: error, code: error.code }, 'failed')
-  else request.log.info({ code: error.code, reason: error.message }, 'refused')
+  else request.log.info({ code: error.code, reason: error.message.slice(0, MAX_REASON) }, 'refused')
   const problem = problemOf(error, request.id)
   // Again, because what the framework refuses before it finds a route has met no hook.
   setHeaders(request, reply)

@@ -1,14 +1,19 @@
-import type { FastifyInstance } from 'fastify'
-import { decodeBody, MEDIA, type MediaType } from '../../wire/index.ts'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { decodeBody, MEDIA, type MediaType, sha256 } from '../../wire/index.ts'
 import { Refusal } from './refusal.ts'
 
 const SPOKEN: readonly MediaType[] = [MEDIA.json, MEDIA.cbor]
 
+/** SHA-256 of a request's body as it came, once it was read. */
+export type DigestOf = (request: FastifyRequest) => Buffer | undefined
+
 /** Bodies are JSON or CBOR and nothing else; each is decoded by the room that defines it. */
-export function acceptBodies(app: FastifyInstance): void {
+export function acceptBodies(app: FastifyInstance): DigestOf {
+  const digests = new WeakMap<FastifyRequest, Buffer>()
   app.removeAllContentTypeParsers()
   for (const type of SPOKEN) {
-    app.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+      digests.set(request, sha256(body))
       try {
         done(null, decodeBody(type, body))
       } catch (error) {
@@ -16,6 +21,7 @@ export function acceptBodies(app: FastifyInstance): void {
       }
     })
   }
+  return (request) => digests.get(request)
 }
 
 /**

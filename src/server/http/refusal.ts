@@ -1,6 +1,6 @@
 import { type Check, type ErrorCode, ERRORS, firstFailure, TouchstoneError } from '../../core/index.ts'
 
-interface Fault {
+export interface Fault {
   readonly path: string
   readonly message: string
 }

@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import type { ErrorCode } from '../../core/index.ts'
 import type { Role } from '../../store/index.ts'
-import { Refusal } from './refusal.ts'
+import { type Fault, Refusal } from './refusal.ts'
 
 /**
  * Who may call a route. There is no default: a route that does not say is not a route. `public` needs nothing; `node`
@@ -95,7 +95,7 @@ export function route<
 
 /**
  * Reads one part of a request. Parts that a route does not have are not looked at, except that a body or a query nobody
- * asked for is refused. Every fault is reported at once.
+ * asked for is refused. Faults are reported together, up to a bound.
  */
 function read<T extends z.ZodType>(part: string, schema: T | undefined, value: unknown): z.output<T> {
   if (schema === undefined) {
@@ -106,19 +106,39 @@ function read<T extends z.ZodType>(part: string, schema: T | undefined, value: u
   }
   const parsed = schema.safeParse(value ?? {})
   if (parsed.success) return parsed.data
+  const { issues } = parsed.error
   throw invalid(
     part,
-    parsed.error.issues.map((issue) => ({
-      path: [part, ...issue.path.map(String)].join('.'),
-      message: issue.message,
-    })),
+    issues.slice(0, MAX_FAULTS).map((issue) => faultOf(part, issue)),
+    issues.length,
   )
 }
 
-function invalid(part: string, faults: readonly { path: string; message: string }[]): Refusal {
-  return new Refusal(
-    'http.invalid',
-    `the ${part} ${faults.length === 1 ? 'has a fault' : `has ${faults.length} faults`}: ${faults.map(({ path, message }) => `${path}: ${message}`).join('; ')}`,
-    { faults },
-  )
+/** What is told of a body is bounded: whoever sent it is anonymous, and names in it are theirs to choose. */
+const MAX_FAULTS = 20
+const MAX_TEXT = 200
+const MAX_KEYS = 5
+const MAX_KEY = 32
+
+function faultOf(part: string, issue: z.core.$ZodIssue): Fault {
+  const path = [part, ...issue.path.map((step) => cut(String(step), MAX_KEY))].join('.')
+  return { path: cut(path, MAX_TEXT), message: cut(messageOf(issue), MAX_TEXT) }
+}
+
+function messageOf(issue: z.core.$ZodIssue): string {
+  if (issue.code !== 'unrecognized_keys') return issue.message
+  const shown = issue.keys.slice(0, MAX_KEYS).map((key) => JSON.stringify(cut(key, MAX_KEY)))
+  const more = issue.keys.length > shown.length ? ` and ${issue.keys.length - shown.length} more` : ''
+  return `nobody asked for ${shown.join(', ')}${more}`
+}
+
+function cut(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text
+}
+
+function invalid(part: string, faults: readonly Fault[], found = faults.length): Refusal {
+  const listed = faults.map(({ path, message }) => `${path}: ${message}`).join('; ')
+  const count = found === 1 ? 'has a fault' : `has ${found} faults`
+  const more = found > faults.length ? `; and ${found - faults.length} more` : ''
+  return new Refusal('http.invalid', `the ${part} ${count}: ${listed}${more}`, { faults })
 }

@@ -88,7 +88,7 @@ function nodeRoutes(deps: VerifierDeps): readonly Route[] {
       answer: nodeDetail,
       codes: ['node.not_found', 'node.state', 'onboarding.identity_claimed'],
       handle: async ({ params, body, actor }) => {
-        await approveNode(deps, { nodeId: params.id, actor, replaces: body.replaces })
+        await approveNode(deps, { nodeId: params.id, actor, replaces: body.replaces, akName: body.akName })
         return detail(params.id)
       },
     }),

@@ -9,6 +9,7 @@ import {
 } from '../../ca/index.ts'
 import { parseCertificate } from '../../ca/path/index.ts'
 import type { NodeRecord } from '../../store/index.ts'
+import type { PcrBank } from '../../wire/index.ts'
 import { notPassed, Refusal } from '../http/refusal.ts'
 import type { VerifierDeps } from './deps.ts'
 import type { TpmKey } from './tpm-key.ts'
@@ -20,6 +21,7 @@ export interface AdmissionClaim {
   readonly ekChain: readonly Buffer[]
   readonly model: string
   readonly serial: string
+  readonly pcrBanks: readonly PcrBank[]
   /** The node that has this EK already. */
   readonly known: NodeRecord | undefined
 }
@@ -40,7 +42,7 @@ export function admit(deps: Deps, claim: AdmissionClaim): Admission {
     mode: deps.settings.admission,
     ekChecks: ek.checks,
     ekDigest,
-    claimed: { model: claim.model, serial: claim.serial },
+    claimed: { model: claim.model, serial: claim.serial, pcrBanks: claim.pcrBanks },
     manifest: deps.manifest,
     approval: claim.known?.status === 'active' ? 'approved' : undefined,
   })

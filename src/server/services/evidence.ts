@@ -6,7 +6,7 @@ import { type AttestationResult, type Evidence, evidenceQualifyingData, sha256 }
 import { Refusal, refuseFailed } from '../http/refusal.ts'
 import { PURPOSE, selectionFor } from './challenge.ts'
 import type { VerifierDeps } from './deps.ts'
-import { issueCertificates } from './issuing.ts'
+import { renewCertificates } from './issuing.ts'
 import { authenticity, inputsOf, judge, priorOf } from './judgement.ts'
 import { type PolicySnapshot, underCurrentPolicy } from './policies.ts'
 import { makeResult } from './result.ts'
@@ -34,9 +34,7 @@ export async function receiveEvidence(deps: VerifierDeps, body: Evidence): Promi
   if (body.request.renewal === undefined || result.status !== 'affirming' || node === undefined) return result
   const { renewal } = body.request
   // A transaction of its own: should the gate refuse, the verdict stays recorded.
-  const certificates = await deps.store.transaction((tx) =>
-    issueCertificates(deps, tx, { nodeId: node.nodeId, request: renewal, accept: ['affirming'] }),
-  )
+  const certificates = await deps.store.transaction((tx) => renewCertificates(deps, tx, node.nodeId, renewal))
   return { ...result, ...certificates }
 }
 

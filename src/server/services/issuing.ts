@@ -4,6 +4,7 @@ import {
   issue,
   type IssuedPair,
   type IssueRules,
+  parseRequest,
   readEkCertificate,
 } from '../../ca/index.ts'
 import { toPem } from '../../ca/path/index.ts'
@@ -16,6 +17,8 @@ import { readTpmKey } from './tpm-key.ts'
 const MAX_VERDICT_AGE_MS = 10 * 60_000
 /** For nodes whose clock is behind. */
 const BACKDATE_MS = 3600_000
+/** Newest first; of each key there are two at most that are not near their end. */
+const MAX_HELD = 64
 
 export interface NodeCertificates {
   /** PEM. */
@@ -41,26 +44,49 @@ export async function issueCertificates(
   return certificatesOf(deps, await issue(issuanceTransaction(tx), request, ca.issuer, rules))
 }
 
-/** What the node holds already for the keys it has, where more than half of its time is left. */
+/** For the enrolled device key, as the gate requires: what the node has is enough until half of its time is over. */
+export async function renewCertificates(
+  deps: VerifierDeps,
+  tx: Repositories,
+  nodeId: NodeId,
+  request: Buffer,
+): Promise<NodeCertificates> {
+  const node = await tx.nodes.byId(nodeId)
+  const isOwn =
+    node !== undefined && parseRequest(request).spki.equals(readTpmKey('devicePublic', node.devicePublic).spki)
+  const held = isOwn && node.status === 'active' ? await heldCertificates(deps, tx, node, 'early') : undefined
+  return held ?? issueCertificates(deps, tx, { nodeId, request, accept: ['affirming'] })
+}
+
+/**
+ * What the node holds already for the keys it has: whatever is `valid` now, or only what is `early` in its life, with
+ * more than half of it to come.
+ */
 export async function heldCertificates(
   { ca, clock }: VerifierDeps,
-  tx: Repositories,
+  tx: Pick<Repositories, 'certificates'>,
   node: Pick<NodeRecord, 'nodeId' | 'akName' | 'deviceKeyName'>,
+  which: 'valid' | 'early',
 ): Promise<NodeCertificates | undefined> {
   const now = clock.now()
-  const held = await tx.certificates.ofNode(node.nodeId, now)
+  const held = await tx.certificates.ofNode(node.nodeId, now, MAX_HELD)
   const find = (kind: CertificateRecord['kind'], keyName: string) =>
     held.find(
       (certificate) =>
         certificate.kind === kind &&
         certificate.keyName === keyName &&
         certificate.revoked === undefined &&
-        certificate.notAfter - now > (certificate.notAfter - certificate.notBefore) / 2,
+        (which === 'valid' || isEarly(certificate, now)),
     )
   const device = find('device', node.deviceKeyName)
   const ak = find('ak', node.akName)
   if (device === undefined || ak === undefined) return undefined
   return { deviceCertificate: device.pem, akCertificate: ak.pem, chain: [...ca.chain] }
+}
+
+/** Counted from when it was issued, or short-lived ones would never be early. */
+function isEarly({ notBefore, notAfter }: CertificateRecord, now: number): boolean {
+  return notAfter - now > (notAfter - notBefore - BACKDATE_MS) / 2
 }
 
 function certificatesOf({ ca }: VerifierDeps, { device, ak }: IssuedPair): NodeCertificates {

@@ -11,27 +11,43 @@ interface Operation {
 
 /**
  * Lets a pending node in, or lets an enrolled one take the keys it asks for. Where another node holds its model and
- * serial, the operator must name that node; it is suspended and loses them.
+ * serial, the operator must name that node; it is suspended and loses them. Keys that take an enrolled node over must be
+ * named by their AK, so that others which ask meanwhile are not approved unseen.
  */
 export async function approveNode(
   deps: VerifierDeps,
-  { nodeId, actor, replaces }: Operation & { readonly replaces: string | undefined },
+  {
+    nodeId,
+    actor,
+    replaces,
+    akName,
+  }: Operation & { readonly replaces: string | undefined; readonly akName: string | undefined },
 ): Promise<void> {
   await deps.store.transaction(async (tx) => {
     const node = await need(tx, nodeId)
     if (node.status === 'pending') {
+      if (akName !== undefined && akName !== node.akName) throw otherKeys()
       await takeIdentity(deps, tx, node, { actor, replaces })
       await move(tx, node, ['pending'], 'active')
       await writeAudit(tx, deps, { actor, action: 'node.approve', subject: nodeId })
       return
     }
     const asked = node.reEnrolment
+    if (asked !== undefined && akName === undefined) {
+      throw new Refusal('http.invalid', 'body.akName: needed to approve other keys of an enrolled node')
+    }
+    if (asked !== undefined && asked.akName !== akName) throw otherKeys()
     if (asked === undefined || !(await tx.nodes.approveReEnrolment(node.nodeId, asked.akName, deps.clock.now()))) {
       throw new Refusal('node.state', `the node is ${node.status}, and nothing waits to be approved`)
     }
     const detail = { akName: asked.akName, deviceKeyName: asked.deviceKeyName }
     await writeAudit(tx, deps, { actor, action: 'node.approve-keys', subject: nodeId, detail })
   })
+}
+
+/** The keys that the operator looked at are not those that ask now. */
+function otherKeys(): Refusal {
+  return new Refusal('node.state', 'other keys ask now than those that were named; look at the node again')
 }
 
 /** The node is refused from now on, whatever it brings, and nothing is issued to it. */

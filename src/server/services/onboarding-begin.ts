@@ -6,6 +6,7 @@ import type { OnboardingBegin, OnboardingChallenge } from '../../wire/index.ts'
 import { Refusal, refuseFailed } from '../http/refusal.ts'
 import { admit } from './admission.ts'
 import type { VerifierDeps } from './deps.ts'
+import { basisOf } from './resumption.ts'
 import { rebinding, standingOf } from './standing.ts'
 import { readTpmKey } from './tpm-key.ts'
 
@@ -27,39 +28,37 @@ export async function beginOnboarding(deps: VerifierDeps, body: OnboardingBegin)
   refuseFailed(checkAk(ak.pub))
   const { model, serial } = body
   const claimant = { ekSha256: ekDigestOf(ek.pub), model, serial, akName: ak.nameHex }
+  const claim = { ek, ekCertificate: body.ekCertificate, ekChain: body.ekChain, model, serial, pcrBanks: body.pcrBanks }
+  // A manifest decides before the store is asked: whoever is not listed learns nothing of who is enrolled.
+  const listed = settings.admission === 'manifest' ? admit(deps, { ...claim, known: undefined }) : undefined
   const standing = await standingOf(store, claimant, settings)
   if (standing.kind === 'rebind') rebinding(standing.node, claimant, settings)
-  const admission = admit(deps, {
-    ek,
-    ekCertificate: body.ekCertificate,
-    ekChain: body.ekChain,
-    model,
-    serial,
-    known: standing.kind === 'new' ? undefined : standing.node,
-  })
-  const policy = (await deps.policies.current()).policyFor('enrolment')
+  const known = standing.kind === 'new' ? undefined : standing.node
+  const admission = listed ?? admit(deps, { ...claim, known })
+  const basis = await basisOf(deps, store, standing, body.pcrBanks)
+  const policy = (await deps.policies.current()).policyFor(basis.purpose)
 
   const now = clock.now()
-  const expires = now + SESSION_LIFETIME_MS
-  const secret = random(SECRET_SIZE)
-  const credential = makeCredential({ ek: ek.pub, akName: ak.name, secret, random })
   const session = {
     id: uuidV7(now, random(10)),
     ...claimant,
     ekPublic: ek.bytes,
     ...(admission.provenCertificate === undefined ? {} : { ekCertificate: admission.provenCertificate }),
     akPublic: ak.bytes,
-    pcrs: formatPcrSelection(selectionToAsk(policy.pcrs, body.pcrBanks)),
+    pcrs: formatPcrSelection(selectionToAsk(policy.pcrs, basis.pcrBanks)),
     pcrBanks: body.pcrBanks,
-    secret,
+    secret: random(SECRET_SIZE),
     created: now,
-    expires,
+    expires: now + SESSION_LIFETIME_MS,
   }
   const { pendingSessions: total, pendingSessionsPerEk: perEk } = settings.limits
   // The public part of an EK is no secret. So that nobody can lock a node out by beginning again and again in its name,
-  // the node itself, known by its AK, is not counted against its EK.
-  const cap = standing.kind === 'resume' ? { total } : { total, perEk }
-  const opened = await store.transaction((tx) => tx.sessions.open(session, cap))
-  if (!opened) throw new Refusal('onboarding.full', undefined, { retryAfter: FULL_RETRY_SECONDS })
-  return { session: session.id, ...credential, pcrs: session.pcrs, expires: toRfc3339(expires) }
+  // the node itself, known by its AK, is not counted against its EK, nor against the whole.
+  const isOfNode = standing.kind === 'resume' && standing.node.status === 'active'
+  const bound = isOfNode ? { after: standing.node.prior?.nonceIssued ?? 0 } : { cap: { total, perEk } }
+  const opened = await store.transaction((tx) => tx.sessions.open(session, bound))
+  if (opened === undefined) throw new Refusal('onboarding.full', undefined, { retryAfter: FULL_RETRY_SECONDS })
+  // Made anew each time, also for a session that was pending: the same secret, under fresh randomness.
+  const credential = makeCredential({ ek: ek.pub, akName: ak.name, secret: opened.secret, random })
+  return { session: opened.id, ...credential, pcrs: opened.pcrs, expires: toRfc3339(opened.expires) }
 }

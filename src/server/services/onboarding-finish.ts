@@ -1,8 +1,8 @@
-import type { Appraisal, AppraisalInput } from '../../attest/index.ts'
+import { type Appraisal, type AppraisalInput, selectionToAsk } from '../../attest/index.ts'
 import { checkEnrolment, parseRequest } from '../../ca/index.ts'
-import { type NodeId, type Status, toHex, uuidV7 } from '../../core/index.ts'
+import { equalBytes, type NodeId, toHex, uuidV7 } from '../../core/index.ts'
 import type { NodeRecord, OnboardingSession, Repositories } from '../../store/index.ts'
-import { parsePcrSelection, type PcrSelection } from '../../tpm/index.ts'
+import { formatPcrSelection, type PcrSelection } from '../../tpm/index.ts'
 import {
   onboardingBinding,
   onboardingProof,
@@ -13,35 +13,49 @@ import {
 import { notPassed, Refusal, refuseFailed } from '../http/refusal.ts'
 import type { VerifierDeps } from './deps.ts'
 import { recordClaim } from './enrolment-record.ts'
-import { heldCertificates, issueCertificates, type NodeCertificates } from './issuing.ts'
+import { issueCertificates, type NodeCertificates } from './issuing.ts'
 import { authenticity, inputsOf, judge, priorOf } from './judgement.ts'
 import { type PolicySnapshot, underCurrentPolicy } from './policies.ts'
+import { type Basis, basisOf } from './resumption.ts'
+import { type Claimant, standingOf } from './standing.ts'
 import { readTpmKey, type TpmKey } from './tpm-key.ts'
 
-/** A policy in transition warns of what it will refuse later; that does not keep a node out. */
-const ACCEPTED: readonly Status[] = ['affirming', 'warning']
 const WAIT_SECONDS = 30
 
 /**
- * Second round. The session is taken first, so that whoever guesses has one guess; then proof, certification, request
- * and quote are checked against one binding over everything that was sent, the evidence is appraised, and the node is
+ * Second round. The proof comes first, and takes the session: its id is told to whoever begins in this node's name, and
+ * only who has the secret may use it up (256 bits, so that guesses need no count). Then certification, request and quote are checked against one binding over everything that was sent, the evidence is appraised, and the node is
  * recorded and given its certificates in one transaction.
  */
 export async function finishOnboarding(deps: VerifierDeps, body: OnboardingFinish): Promise<OnboardingResult> {
-  const session = await deps.store.sessions.consume(body.session, deps.clock.now())
+  const { store, clock } = deps
+  const session = await store.sessions.pending(body.session, clock.now())
   if (session === undefined) throw new Refusal('onboarding.session')
-  const claim = checkClaim(session, body)
+  const claim = claimOf(session, body)
+  if (!equalBytes(body.proof, claim.expectedProof)) {
+    throw new Refusal('enrol.proof', undefined, {
+      checks: [{ check: 'enrol.proof', outcome: 'fail', code: 'enrol.proof' }],
+    })
+  }
+  if ((await store.sessions.consume(body.session, clock.now())) === undefined) throw new Refusal('onboarding.session')
+  checkClaim(claim, body)
   return underCurrentPolicy(deps.policies, async (snapshot) => {
-    const evidence = evidenceOf(claim, body, snapshot)
+    const basis = await basisOf(
+      deps,
+      store,
+      await standingOf(store, claimantOf(claim), deps.settings),
+      session.pcrBanks,
+    )
+    const evidence = evidenceOf(claim, body, snapshot, basis)
     const appraisal = judge(evidence)
     refuseFailed(authenticity(appraisal.checks))
     refuseFailed(appraisal.checks.filter(({ check }) => check === 'quote.nonce'))
-    if (!ACCEPTED.includes(appraisal.status)) {
+    if (!basis.accept.includes(appraisal.status)) {
       throw new Refusal('onboarding.appraisal', undefined, { checks: notPassed(appraisal.checks) })
     }
-    const outcome = await deps.store.transaction(async (tx) => {
+    const outcome = await store.transaction(async (tx) => {
       if ((await tx.resources.version()) !== snapshot.version) return 'stale'
-      return settle(deps, tx, { claim, body, evidence, appraisal })
+      return settle(deps, tx, { claim, body, evidence, appraisal, purpose: basis.purpose })
     })
     if (outcome === 'wait') throw new Refusal('onboarding.waiting', undefined, { retryAfter: WAIT_SECONDS })
     return outcome
@@ -54,13 +68,14 @@ interface Claim {
   readonly ak: TpmKey
   readonly device: TpmKey
   readonly binding: Buffer
+  readonly expectedProof: Buffer
 }
 
-function checkClaim(session: OnboardingSession, body: OnboardingFinish): Claim {
+function claimOf(session: OnboardingSession, body: OnboardingFinish): Claim {
   const ek = readTpmKey('ekPublic', session.ekPublic)
   const ak = readTpmKey('akPublic', session.akPublic)
   const device = readTpmKey('devicePublic', body.devicePublic)
-  const { model, serial } = session
+  const { model, serial, pcrBanks } = session
   const binding = onboardingBinding({
     session: session.id,
     ekSpki: ek.spki,
@@ -71,7 +86,17 @@ function checkClaim(session: OnboardingSession, body: OnboardingFinish): Claim {
     imaLog: body.imaLog ?? Buffer.alloc(0),
     model,
     serial,
+    pcrBanks,
   })
+  return { session, ek, ak, device, binding, expectedProof: onboardingProof(session.secret, binding) }
+}
+
+function claimantOf({ session, ak, device }: Claim): Claimant {
+  const { ekSha256, model, serial } = session
+  return { ekSha256, model, serial, akName: ak.nameHex, deviceKeyName: device.nameHex }
+}
+
+function checkClaim({ ek, ak, device, binding, expectedProof }: Claim, body: OnboardingFinish): void {
   const checks = checkEnrolment({
     ek: ek.pub,
     ak: ak.pub,
@@ -82,17 +107,25 @@ function checkClaim(session: OnboardingSession, body: OnboardingFinish): Claim {
     request: parseRequest(body.request),
     binding,
     proof: body.proof,
-    expectedProof: onboardingProof(session.secret, binding),
+    expectedProof,
   })
   refuseFailed(checks)
-  return { session, ek, ak, device, binding }
 }
 
 type Evidence = AppraisalInput & { readonly selection: PcrSelection }
 
-function evidenceOf({ session, ek, ak, binding }: Claim, body: OnboardingFinish, snapshot: PolicySnapshot): Evidence {
+function evidenceOf(
+  { session, ek, ak, binding }: Claim,
+  body: OnboardingFinish,
+  snapshot: PolicySnapshot,
+  { purpose, pcrBanks, prior }: Basis,
+): Evidence {
+  const policy = snapshot.policyFor(purpose)
+  const selection = selectionToAsk(policy.pcrs, pcrBanks)
+  // Another policy than in the first round, or another one applies since: what was asked for then is no longer enough.
+  if (formatPcrSelection(selection) !== session.pcrs) throw new Refusal('onboarding.session')
   return {
-    policy: snapshot.policyFor('enrolment'),
+    policy,
     references: snapshot.references,
     ak: { decoded: ak.pub },
     enrolment: 'enrolled',
@@ -100,14 +133,16 @@ function evidenceOf({ session, ek, ak, binding }: Claim, body: OnboardingFinish,
     quote: body.quote,
     signature: body.quoteSignature,
     nonce: binding,
-    selection: parsePcrSelection(session.pcrs),
+    selection,
     eventLog: body.eventLog,
     ...(body.imaLog === undefined ? {} : { imaLog: body.imaLog }),
     ...(body.untrustedPcrs === undefined ? {} : { pcrs: body.untrustedPcrs }),
+    ...(prior === undefined ? {} : { prior }),
   }
 }
 
 interface Settlement {
+  readonly purpose: Basis['purpose']
   readonly claim: Claim
   readonly body: OnboardingFinish
   readonly evidence: Evidence
@@ -122,6 +157,9 @@ async function settle(
 ): Promise<OnboardingResult | 'wait'> {
   const { claim, body } = settlement
   const { session, ek, ak, device } = claim
+  const standing = await standingOf(tx, claimantOf(claim), deps.settings)
+  const basis = await basisOf(deps, tx, standing, session.pcrBanks)
+  if (basis.purpose !== settlement.purpose) throw new Refusal('onboarding.raced')
   const recorded = await recordClaim(deps, tx, {
     session,
     keys: {
@@ -136,20 +174,23 @@ async function settle(
   })
   if (recorded.outcome === 'wait') return 'wait'
   const { node, how } = recorded
-  await recordEvidence(deps, tx, settlement, node, how === 'resume' && node.status === 'active')
+  await recordEvidence(deps, tx, settlement, node, {
+    isKnown: how === 'resume' && node.status === 'active',
+    isNewest: basis.held === undefined,
+  })
   if (node.status !== 'active') return 'wait'
-  const held = how === 'resume' ? await heldCertificates(deps, tx, node) : undefined
   const { nodeId } = node
-  const certificates = held ?? (await issueCertificates(deps, tx, { nodeId, request: body.request, accept: ACCEPTED }))
+  const { accept, held } = basis
+  const certificates = held ?? (await issueCertificates(deps, tx, { nodeId, request: body.request, accept }))
   return resultOf(deps, nodeId, certificates)
 }
 
 async function recordEvidence(
   deps: VerifierDeps,
   tx: Repositories,
-  { claim, body, evidence, appraisal }: Settlement,
+  { claim, body, evidence, appraisal, purpose }: Settlement,
   node: NodeRecord,
-  isKnown: boolean,
+  { isKnown, isNewest }: { readonly isKnown: boolean; readonly isNewest: boolean },
 ): Promise<void> {
   const { clock, random, settings } = deps
   const now = clock.now()
@@ -160,7 +201,7 @@ async function recordEvidence(
   const accepted = {
     akName: ak.nameHex,
     prior,
-    attestation,
+    ...(isNewest ? { attestation } : {}),
     ...(eventLog === undefined ? {} : { eventLog }),
   }
   if (!isKnown) await tx.nodes.recordEnrolment(node.nodeId, accepted)
@@ -169,7 +210,7 @@ async function recordEvidence(
     {
       id: attestation,
       nodeId: node.nodeId,
-      purpose: 'enrolment',
+      purpose,
       time: now,
       freshFrom: session.created,
       akName: ak.nameHex,

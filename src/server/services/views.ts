@@ -12,6 +12,8 @@ import { readEkCertificate } from '../../ca/index.ts'
 import type { LoadedResource } from './policies.ts'
 
 const AUDIT_ENTRIES = 50
+/** That have not ended; a node has a handful. */
+const CERTIFICATES = 50
 
 /** What operators are shown of the store's rows. */
 export function nodeSummaryOf(node: NodeRecord): NodeSummary {
@@ -39,7 +41,7 @@ export function nodeSummaryOf(node: NodeRecord): NodeSummary {
 export async function nodeDetailOf(store: Store, node: NodeRecord, now: number): Promise<NodeDetail> {
   const { nodeId, akName, deviceKeyName, prior, eventLog, reEnrolment } = node
   const eks = await store.eks.ofNode(nodeId)
-  const certificates = await store.certificates.ofNode(nodeId, now)
+  const certificates = await store.certificates.ofNode(nodeId, now, CERTIFICATES)
   const audit = await store.audit.ofSubject(nodeId, AUDIT_ENTRIES)
   return {
     ...nodeSummaryOf(node),

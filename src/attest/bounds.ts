@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto'
+import type { Check, JsonValue } from '../core/index.ts'
+
+// A verdict is stored, signed for, sent and shown, and most of what it shows was written by the node that it judges. So
+// its size depends on the policy, and not on how long the texts and lists of a log are.
+
+interface Bounds {
+  /** Bytes of one text, as JSON. */
+  readonly text: number
+  /** Members of one list or object. */
+  readonly members: number
+  readonly depth: number
+}
+
+const FULL: Bounds = { text: 1024, members: 64, depth: 6 }
+const TIGHT: Bounds = { text: 128, members: 16, depth: 4 }
+/** Bytes of one field of a check, as JSON. */
+const MAX_FIELD = 8 * 1024
+/** Bytes of checks that are shown in full; what comes behind them is shown by its name, code, event and beginning. */
+const MAX_SHOWN = 128 * 1024
+const MAX_BRIEF = 64
+
+/**
+ * The same checks in the same order, with long texts cut and the digest of the whole stated, long lists cut and their
+ * length stated. Names, outcomes and codes are never touched.
+ */
+export function boundChecks(checks: readonly Check[]): Check[] {
+  let shown = 0
+  return checks.map((check) => {
+    const full = boundCheck(check)
+    const size = sizeOf(full)
+    if (shown + size > MAX_SHOWN) return brief(check)
+    shown += size
+    return full
+  })
+}
+
+function boundCheck(check: Check): Check {
+  const { expected, actual, nearest, event } = check
+  return {
+    ...check,
+    ...(expected === undefined ? {} : { expected: boundField(expected) }),
+    ...(actual === undefined ? {} : { actual: boundField(actual) }),
+    ...(nearest === undefined ? {} : { nearest: boundField(nearest) }),
+    ...(event === undefined ? {} : { event: { ...event, summary: boundText(event.summary, FULL.text) } }),
+  }
+}
+
+function brief({ check, outcome, code, rule, claim, event, actual }: Check): Check {
+  return {
+    check,
+    outcome,
+    ...(code === undefined ? {} : { code }),
+    ...(rule === undefined ? {} : { rule }),
+    ...(claim === undefined ? {} : { claim }),
+    ...(event === undefined ? {} : { event: { ...event, summary: '' } }),
+    ...(typeof actual === 'string' ? { actual: boundText(actual, MAX_BRIEF) } : {}),
+  }
+}
+
+function boundField(value: JsonValue): JsonValue {
+  for (const bounds of [FULL, TIGHT]) {
+    const bounded = bound(value, bounds)
+    if (sizeOf(bounded) <= MAX_FIELD) return bounded
+  }
+  return boundText(JSON.stringify(bound(value, TIGHT)), FULL.text)
+}
+
+function bound(value: JsonValue, bounds: Bounds): JsonValue {
+  if (typeof value === 'string') return boundText(value, bounds.text)
+  if (typeof value !== 'object' || value === null) return value
+  const deeper = { ...bounds, depth: bounds.depth - 1 }
+  if (Array.isArray(value)) {
+    const list: readonly JsonValue[] = value
+    if (bounds.depth === 0) return `${list.length} values`
+    const kept = list.slice(0, bounds.members).map((each) => bound(each, deeper))
+    return list.length > bounds.members ? [...kept, `… ${list.length} in all`] : kept
+  }
+  const members = Object.entries(value)
+  if (bounds.depth === 0) return `${members.length} members`
+  const kept = members.slice(0, bounds.members).map(([name, each]): [string, JsonValue] => {
+    return [boundText(name, bounds.text), bound(each, deeper)]
+  })
+  if (members.length > bounds.members) kept.push(['…', `${members.length} in all`])
+  return Object.fromEntries(kept)
+}
+
+/** The beginning of a text whose JSON is longer than `limit` bytes, its length, and SHA-256 of all of it in UTF-8. */
+function boundText(text: string, limit: number): string {
+  if (text.length * 6 <= limit || (text.length <= limit && sizeOf(text) <= limit)) return text
+  let end = limit
+  while (end > 0 && sizeOf(text.slice(0, end)) > limit) end = Math.floor(end * 0.75)
+  const digest = createHash('sha256').update(text).digest('hex')
+  return `${text.slice(0, end).toWellFormed()}… (${text.length} characters, SHA-256 ${digest})`
+}
+
+function sizeOf(value: Check | JsonValue): number {
+  return Buffer.byteLength(JSON.stringify(value))
+}
