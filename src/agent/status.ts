@@ -72,6 +72,8 @@ function changeBy(event: AgentEvent, now: number): Partial<AgentStatus> {
       return {
         state: 'attesting',
         ready: status === 'affirming' || status === 'warning',
+        lastError: undefined,
+        nextAttempt: undefined,
         lastAttestation: { time, status, ...(reason === undefined ? {} : { reason }) },
       }
     }

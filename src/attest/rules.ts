@@ -114,7 +114,7 @@ function requireFact(row: RuleRow, input: RuleInput): Check {
   const seen = observe(row, input)
   const base = { check: 'policy.required-fact', rule: `${input.policy.name}/requiredFacts`, claim: row.fact } as const
   if ('code' in seen) return { ...base, outcome: 'indeterminate', ...seen }
-  if (seen.length > 0) return { ...base, outcome: 'pass' }
+  if (seen.some(({ unread }) => unread !== true)) return { ...base, outcome: 'pass' }
   return { ...base, outcome: 'indeterminate', code: 'fact.empty', actual: [] }
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { appraise, parsePolicy, type Appraisal, type AttestationKeyInput } from '../attest/index.ts'
 import { fromHex, TouchstoneError } from '../core/index.ts'
 import { parsePcrSelection } from '../tpm/index.ts'
-import { checkBlock } from './check-sentence.ts'
+import { checkBlocks } from './check-sentence.ts'
 import { EXIT } from './failure.ts'
 import { readInput, readText } from './files.ts'
 import { paint, parseOutputFormat, printObject } from './output.ts'
@@ -124,6 +124,6 @@ function render({ status, vector, checks }: Pick<Appraisal, 'status' | 'vector' 
       .map(([claim, value]) => `${claim} ${value}`)
       .join(', '),
     '',
-    ...checks.map((check) => checkBlock(process.stdout, check)),
+    checkBlocks(process.stdout, checks),
   ].join('\n')
 }

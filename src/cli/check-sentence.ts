@@ -27,8 +27,18 @@ export function checkLines(check: WireCheck, indent: string): readonly string[] 
   ]
 }
 
+/** All checks of a verdict for people; those that another failure made impossible are named in one line. */
+export function checkBlocks(stream: NodeJS.WriteStream, checks: readonly WireCheck[]): string {
+  const blocked = checks.filter(({ code }) => code === 'check.blocked')
+  const shown = checks.filter((check) => !blocked.includes(check)).map((check) => checkBlock(stream, check))
+  if (blocked.length === 0) return shown.join('\n')
+  const names = [...new Set(blocked.map(({ check, claim }) => printable(claim ?? check)))]
+  const head = `${paint(stream, 'red', '?')} ${blocked.length} checks could not be evaluated because of the above:`
+  return [...shown, head, `    ${names.join(', ')}`].join('\n')
+}
+
 /** A check of a verdict for people: one line where it passed, else everything that it says. */
-export function checkBlock(stream: NodeJS.WriteStream, check: WireCheck): string {
+function checkBlock(stream: NodeJS.WriteStream, check: WireCheck): string {
   const [sign, colour] = SIGNS[check.outcome]
   const head = paint(stream, colour, sign)
   if (check.outcome === 'pass') return `${head} ${printable(check.claim ?? check.check)}`

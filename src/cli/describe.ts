@@ -7,7 +7,7 @@ import {
   type AttestationDetail,
   type NodeDetail,
 } from '../wire/index.ts'
-import { checkBlock } from './check-sentence.ts'
+import { checkBlocks } from './check-sentence.ts'
 import { EXIT } from './failure.ts'
 import { operatorClient } from './operator-client.ts'
 import { paint, parseOutputFormat, printable, printObject } from './output.ts'
@@ -80,7 +80,7 @@ function describe(node: NodeDetail, verdict: AttestationDetail | undefined): str
           .join(', '),
       ),
       '',
-      ...verdict.checks.map((check) => checkBlock(process.stdout, check)),
+      checkBlocks(process.stdout, verdict.checks),
     )
   }
   return lines.join('\n')

@@ -1172,6 +1172,16 @@ const rows = {
     hint: 'Name the one to use: policies: { path: DIR, enrolment: NAME, attestation: NAME } in the configuration.',
   },
   // configuration of the verifier
+  'config.listen': {
+    status: 500,
+    title: 'The address cannot be listened on',
+    hint: 'Change listen in the configuration, or stop what uses it; port 0 takes any free one.',
+  },
+  'serve.running': {
+    status: 409,
+    title: 'A verifier serves this data directory already',
+    hint: 'Stop it first, or give this one a data directory of its own.',
+  },
   'config.invalid': {
     status: 400,
     title: 'The configuration cannot be used',

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFile, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Server as TlsServer } from 'node:tls'
@@ -12,8 +12,9 @@ import { type CertificateAuthority, loadCa } from './ca-directory.ts'
 import { readServerConfig, type ServerConfig } from './config.ts'
 import { makeLogger } from './http/logging.ts'
 import { type Inputs, readInputs } from './inputs.ts'
-import { makePrivateDirectory, writePrivateFile } from './private-file.ts'
+import { makePrivateDirectory } from './private-file.ts'
 import { openResultsKey } from './results-key.ts'
+import { openRunFile } from './run-file.ts'
 import { isWildcard, RENEWAL_INTERVAL_MS, serverKeyPair } from './server-certificate.ts'
 import type { VerifierDeps } from './services/deps.ts'
 import { policySource } from './services/policies.ts'
@@ -47,10 +48,8 @@ export async function serve(file: string, signal: AbortSignal): Promise<void> {
 /** Starts the verifier and answers when it serves. `<dataDir>/run.json` then says where, and is gone again at the end. */
 export async function startVerifier(config: ServerConfig, log: FastifyBaseLogger): Promise<RunningVerifier> {
   const clock: Clock = { now: () => Date.now() }
-  const runFile = join(config.dataDir, 'run.json')
   await makePrivateDirectory(config.dataDir)
-  // Whoever waits for the file must not find that of a run that was killed.
-  await rm(runFile, { force: true })
+  const runFile = await openRunFile(config.dataDir)
   const inputs = await readInputs(config)
   const ca = await loadCa(join(config.dataDir, 'ca'), inputs.passphrase, clock.now())
   const store = await openStore(sqliteEngine(databasePath(config.dataDir)), clock.now())
@@ -59,16 +58,16 @@ export async function startVerifier(config: ServerConfig, log: FastifyBaseLogger
     warn(deps)
     const tls = await serverKeyPair(config, ca, clock.now(), randomBytes)
     const app = await buildApp(deps, { ...tls })
-    await app.listen(config.listen)
+    await listen(app, config)
     const renewal = renewCertificate(app, config, ca, clock, log)
     const url = urlOf(app, config)
-    await writePrivateFile(runFile, `${JSON.stringify({ url, pid: process.pid })}\n`)
+    await runFile.write(url)
     log.info({ url, admission: config.admission }, 'serving')
     return {
       url,
       close: async () => {
         clearInterval(renewal)
-        await rm(runFile, { force: true })
+        await runFile.remove()
         await app.close()
         await store.close()
       },
@@ -76,6 +75,26 @@ export async function startVerifier(config: ServerConfig, log: FastifyBaseLogger
   } catch (error) {
     await store.close()
     throw error
+  }
+}
+
+const LISTEN_FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process listens there',
+  EADDRNOTAVAIL: 'this machine does not have that address',
+  EACCES: 'ports below 1024 need a privilege',
+}
+
+async function listen(app: FastifyInstance, { listen: address }: ServerConfig): Promise<void> {
+  try {
+    // The line of our own names the URL as nodes reach it.
+    await app.listen({ ...address, listenTextResolver: (bound) => `listening on ${bound.replace(/^http:/, 'https:')}` })
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+    const problem = LISTEN_FAULTS[code]
+    if (problem === undefined) throw cause
+    throw new TouchstoneError('config.listen', `cannot listen on ${address.host}:${address.port}: ${problem}`, {
+      cause,
+    })
   }
 }
 

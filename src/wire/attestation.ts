@@ -42,7 +42,8 @@ export const evidence = z.strictObject({
   quote: structure,
   signature: structure,
   /** Absent when its digest is the one that the challenge named. */
-  eventLog: bytesSchema(LIMITS.eventLog).optional(),
+  /** Empty is readable as nothing, and judged so: a coded refusal would leave the last good verdict standing. */
+  eventLog: bytesSchema(LIMITS.eventLog, 0).optional(),
   eventLogDigest: hexSchema(),
   imaLog: bytesSchema(LIMITS.imaLog).optional(),
   untrustedPcrs: registerValues.optional(),

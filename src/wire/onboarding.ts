@@ -57,7 +57,8 @@ export const onboardingFinish = z.strictObject({
   /** TPMS_ATTEST of type QUOTE; its extraData is the binding. */
   quote: structure,
   quoteSignature: structure,
-  eventLog: bytesSchema(LIMITS.eventLog),
+  /** Empty is readable as nothing, and judged so: a coded refusal would leave the last good verdict standing. */
+  eventLog: bytesSchema(LIMITS.eventLog, 0),
   imaLog: bytesSchema(LIMITS.imaLog).optional(),
   untrustedPcrs: registerValues.optional(),
 })

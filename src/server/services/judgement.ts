@@ -1,4 +1,4 @@
-import { type Appraisal, appraise, type AppraisalInput } from '../../attest/index.ts'
+import { type Appraisal, appraise, type AppraisalInput, verdictOf } from '../../attest/index.ts'
 import { decode } from '../../codec/index.ts'
 import { type Check, isTouchstoneError, type JsonValue, toHex, toRfc3339 } from '../../core/index.ts'
 import type { PriorState } from '../../store/index.ts'
@@ -30,12 +30,25 @@ export function judge(input: AppraisalInput): Appraisal {
       actual: error.message,
     } as const
     const { attested } = blank
-    return {
-      status: 'contraindicated',
-      vector: { ...blank.vector, configuration: 99, executables: 99, hardware: 99 },
-      checks: [...blank.checks, unreadable],
-      ...(attested === undefined ? {} : { attested }),
-    }
+    const checks = [unreadable, ...blank.checks.map((check) => (isOfQuote(check) ? check : blockedByLog(check)))]
+    return { ...verdictOf(checks, rest.policy), ...(attested === undefined ? {} : { attested }) }
+  }
+}
+
+/** What can be said without a log: of the quote and its key. */
+function isOfQuote({ check }: Check): boolean {
+  return check !== 'quote.digest' && /^(?:quote|ak)\./.test(check)
+}
+
+/** Asked for, and not answered: the blank log that stood in must not be judged as if it had come. */
+function blockedByLog({ check, rule, claim }: Check): Check {
+  return {
+    check,
+    outcome: 'indeterminate',
+    code: 'check.blocked',
+    actual: 'the event log cannot be read',
+    ...(rule === undefined ? {} : { rule }),
+    ...(claim === undefined ? {} : { claim }),
   }
 }
 
