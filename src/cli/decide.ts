@@ -7,6 +7,7 @@ import { parseOutputFormat, printObject } from './output.ts'
 
 interface Options {
   readonly replaces?: string
+  readonly ak?: string
   readonly output?: string
   readonly json?: boolean
 }
@@ -25,7 +26,8 @@ type Decision = keyof typeof DECISIONS
 export function approveCommand(finish: (code: number) => void): Command {
   return decisionCommand('approve', finish)
     .option('--replaces <id>', 'the node that held this model and serial until now; it is suspended and loses them')
-    .addHelpText('after', '\nLook first: touchstone describe node ID shows the keys that are asked for.')
+    .option('--ak <name>', 'for other keys of an enrolled node: the AK Name that describe shows, in hex')
+    .addHelpText('after', '\nLook first: touchstone describe node ID shows what is asked for.')
 }
 
 export function suspendCommand(finish: (code: number) => void): Command {
@@ -62,10 +64,12 @@ function decisionCommand(decision: Decision, finish: (code: number) => void): Co
     })
 }
 
-/** Names the keys that were shown, so that others that are asked for meanwhile are not approved unseen. */
-function approvalOf({ reEnrolment }: ReturnType<typeof nodeDetail.parse>, { replaces }: Options) {
-  return {
-    ...(replaces === undefined ? {} : { replaces }),
-    ...(reEnrolment === undefined ? {} : { akName: reEnrolment.akName }),
+/** Keys are approved by their name and never unseen: others may be asked for by the time that the answer arrives. */
+function approvalOf({ reEnrolment }: ReturnType<typeof nodeDetail.parse>, { replaces, ak }: Options) {
+  if (reEnrolment !== undefined && ak === undefined) {
+    throw new TouchstoneError('usage.arguments', `the node asks for other keys, with the AK ${reEnrolment.akName}`, {
+      hint: `If that is what you expect: touchstone approve node ID --ak ${reEnrolment.akName}`,
+    })
   }
+  return { ...(replaces === undefined ? {} : { replaces }), ...(ak === undefined ? {} : { akName: ak }) }
 }

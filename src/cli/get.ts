@@ -32,10 +32,16 @@ const age = (time: string) => {
   return `${Math.round(seconds / 86_400)}d`
 }
 
+/** What a silent node was is no verdict of today. */
+function verdictOf({ lastAttestation: last }: NodeSummary): string {
+  if (last === undefined) return 'none yet'
+  return last.stale ? `stale (was ${last.status})` : last.status
+}
+
 const NODE_COLUMNS: readonly Column<NodeSummary>[] = [
   { title: 'NODE', value: (node) => node.nodeId },
   { title: 'STATUS', value: (node) => node.status },
-  { title: 'VERDICT', value: (node) => node.lastAttestation?.status ?? 'none yet' },
+  { title: 'VERDICT', value: verdictOf },
   { title: 'MODEL', value: (node) => node.model },
   { title: 'SERIAL', value: (node) => node.serial },
   { title: 'SEEN', value: (node) => (node.lastAttestation === undefined ? '-' : age(node.lastAttestation.time)) },

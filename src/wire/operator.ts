@@ -31,7 +31,16 @@ export const nodeSummary = z.object({
   labels,
   admitted: time,
   /** The last accepted evidence and what was made of it. */
-  lastAttestation: z.object({ id: z.uuid(), time, status, firstFailure: check.optional() }).optional(),
+  lastAttestation: z
+    .object({
+      id: z.uuid(),
+      time,
+      status,
+      /** Older than results are good for: the node has fallen silent, and this is what it was. */
+      stale: z.boolean(),
+      firstFailure: check.optional(),
+    })
+    .optional(),
 })
 
 const certificate = z.object({

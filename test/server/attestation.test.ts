@@ -179,7 +179,10 @@ test('a log that cannot be read behind a genuine quote is a verdict, recorded, a
   const detail = await viewer(nodeDetail, 'GET', `/v1/nodes/${nodeId}`)
   assert.equal(detail.lastAttestation?.status, 'contraindicated')
   const verdict = await viewer(attestationDetail, 'GET', `/v1/attestations/${detail.lastAttestation.id}`)
-  assert.ok(verdict.checks.some(({ check, outcome }) => check === 'log.readable' && outcome === 'fail'))
+  assert.deepEqual([verdict.checks[0]?.check, verdict.checks[0]?.outcome], ['log.readable', 'fail'])
+  assert.match(answer.reason ?? '', /^log\.readable/)
+  const structure = verdict.checks.find(({ check }) => check === 'log.structure')
+  assert.equal(structure?.code, 'check.blocked', 'the log that stood in was judged')
   assert.equal(await store.logs.ofNode(detail.nodeId as never, evidence.eventLogDigest), undefined)
   assert.equal((await node.attest(app, nodeId, keys)).status, 'affirming')
 })
@@ -285,4 +288,15 @@ test('three tampered boots are caught, each by what was changed, and an honest o
 test('a body that is not evidence is refused with every fault', async (t) => {
   const { app } = await enrolled(t)
   await assert.rejects(send(app, '/v1/attestation/evidence', { nodeId: 'x' }, jwks), refusedWith('http.invalid'))
+})
+
+test('an empty log is a verdict too: it must not leave the last good one standing', async (t) => {
+  const { app, nodeId, operator } = await enrolled(t)
+  const asked = await node.ask(app, nodeId, keys)
+  const evidence = await node.evidenceFor(nodeId, keys, asked, {}, { eventLog: Buffer.alloc(0) })
+  assert.equal((await node.submit(app, evidence)).status, 'contraindicated')
+  const viewer = await operator('viewer')
+  const detail = await viewer(nodeDetail, 'GET', `/v1/nodes/${nodeId}`)
+  assert.equal(detail.lastAttestation?.firstFailure?.check, 'log.readable')
+  assert.equal(detail.lastAttestation.stale, false)
 })

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { watch } from 'node:fs/promises'
 import { request } from 'node:https'
@@ -138,4 +140,40 @@ test('a passphrase that others can read is refused, and so is a wrong one', asyn
     writeFileSync(config, `${text}passphraseFile: ${name}\n`)
     await assert.rejects(startVerifier(await readServerConfig(config), quiet), code(expected))
   }
+})
+
+test('a port that is taken is a fault of the configuration, and the run file of whoever has it stays', async (t) => {
+  const first = await setUp(t)
+  const verifier = await startVerifier(await readServerConfig(first.config), quiet)
+  t.after(() => verifier.close())
+  const second = await setUp(t)
+  const config = {
+    ...(await readServerConfig(second.config)),
+    listen: { host: '127.0.0.1', port: Number(new URL(verifier.url).port) },
+  }
+  await assert.rejects(startVerifier(config, quiet), code('config.listen'))
+  assert.ok(existsSync(join(first.dataDir, 'run.json')))
+})
+
+test('a second verifier does not take over a data directory that one is serving', async (t) => {
+  const { dataDir, config } = await setUp(t)
+  const other = spawn(process.execPath, ['-e', 'process.stdin.resume()', '--', 'touchstone', 'serve'], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+  })
+  t.after(() => void other.kill())
+  await once(other, 'spawn')
+  const running = JSON.stringify({ url: 'https://127.0.0.1:1', pid: other.pid })
+  writeFileSync(join(dataDir, 'run.json'), running)
+  await assert.rejects(async () => startVerifier(await readServerConfig(config), quiet), code('serve.running'))
+  assert.equal(readFileSync(join(dataDir, 'run.json'), 'utf8'), running)
+})
+
+test('the run file of a verifier that was killed is no obstacle', async (t) => {
+  const { dataDir, config } = await setUp(t)
+  const ended = spawn(process.execPath, ['-e', '0', '--', 'touchstone', 'serve'], { stdio: 'ignore' })
+  await once(ended, 'close')
+  writeFileSync(join(dataDir, 'run.json'), JSON.stringify({ url: 'https://127.0.0.1:1', pid: ended.pid }))
+  const verifier = await startVerifier(await readServerConfig(config), quiet)
+  await verifier.close()
+  assert.ok(!existsSync(join(dataDir, 'run.json')))
 })

@@ -38,11 +38,12 @@ export function operatorFacingRoutes(deps: VerifierDeps): readonly Route[] {
 }
 
 function nodeRoutes(deps: VerifierDeps): readonly Route[] {
-  const { store, clock } = deps
+  const { store, clock, settings } = deps
+  const freshness = () => ({ now: clock.now(), resultLifetime: settings.resultLifetime })
   const detail = async (id: string) => {
     const node = await store.nodes.byId(id)
     if (node === undefined) throw new Refusal('node.not_found')
-    return nodeDetailOf(store, node, clock.now())
+    return nodeDetailOf(store, node, freshness())
   }
   return [
     route({
@@ -61,7 +62,7 @@ function nodeRoutes(deps: VerifierDeps): readonly Route[] {
             ...(after === undefined ? {} : { after }),
           }),
           limit,
-          nodeSummaryOf,
+          (node) => nodeSummaryOf(node, freshness()),
           (node) => node.nodeId,
         ),
     }),

@@ -15,8 +15,14 @@ const AUDIT_ENTRIES = 50
 /** That have not ended; a node has a handful. */
 const CERTIFICATES = 50
 
+/** When it is looked at, in milliseconds, and how long results are good for, in seconds. */
+interface Freshness {
+  readonly now: number
+  readonly resultLifetime: number
+}
+
 /** What operators are shown of the store's rows. */
-export function nodeSummaryOf(node: NodeRecord): NodeSummary {
+export function nodeSummaryOf(node: NodeRecord, { now, resultLifetime }: Freshness): NodeSummary {
   const { nodeId, status, model, serial, labels, created, lastAttestation } = node
   return {
     nodeId,
@@ -32,19 +38,20 @@ export function nodeSummaryOf(node: NodeRecord): NodeSummary {
             id: lastAttestation.id,
             time: toRfc3339(lastAttestation.time),
             status: lastAttestation.status,
+            stale: now - lastAttestation.time > resultLifetime * 1000,
             ...(lastAttestation.firstFailure === undefined ? {} : { firstFailure: lastAttestation.firstFailure }),
           },
         }),
   }
 }
 
-export async function nodeDetailOf(store: Store, node: NodeRecord, now: number): Promise<NodeDetail> {
+export async function nodeDetailOf(store: Store, node: NodeRecord, freshness: Freshness): Promise<NodeDetail> {
   const { nodeId, akName, deviceKeyName, prior, eventLog, reEnrolment } = node
   const eks = await store.eks.ofNode(nodeId)
-  const certificates = await store.certificates.ofNode(nodeId, now, CERTIFICATES)
+  const certificates = await store.certificates.ofNode(nodeId, freshness.now, CERTIFICATES)
   const audit = await store.audit.ofSubject(nodeId, AUDIT_ENTRIES)
   return {
-    ...nodeSummaryOf(node),
+    ...nodeSummaryOf(node, freshness),
     eks: eks.map(({ spkiSha256, certificate }) => ({
       spkiSha256,
       ...(certificate === undefined ? {} : { certificate: toPem(readEkCertificate(certificate).certificate.der) }),
