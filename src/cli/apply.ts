@@ -16,7 +16,7 @@ export function applyCommand(finish: (code: number) => void): Command {
     .requiredOption('-f, --filename <path...>', 'YAML files, or folders of them; a file may hold several documents')
     .option('-o, --output <format>', 'json, yaml or wide')
     .option('--json', 'the same as -o json')
-    .addHelpText('after', '\nExample:\n  touchstone apply -f policies/')
+    .addHelpText('after', '\nExample:\n  touchstone apply -f edge-100.yaml')
     .action(async (options: { filename: readonly string[]; output?: string; json?: boolean }) => {
       const files = await expand(options.filename)
       const texts = await Promise.all(files.map(async (file) => ({ file, text: await readText(file) })))
