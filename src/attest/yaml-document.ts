@@ -136,3 +136,10 @@ export function formatPath(path: Path): string {
     .map((step, index) => (typeof step === 'number' ? `[${step}]` : `${index === 0 ? '' : '.'}${String(step)}`))
     .join('')
 }
+
+/** Cuts a stream of YAML documents apart without changing a byte of any; judging them is the parser's. */
+export function splitDocuments(text: string): readonly string[] {
+  const documents = parseAllDocuments(text)
+  if (!Array.isArray(documents)) return []
+  return documents.map(({ range }) => text.slice(range[0], range[2])).filter((part) => part.trim() !== '')
+}

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { parseAllDocuments } from 'yaml'
+import { splitDocuments } from '../attest/index.ts'
 import { TouchstoneError } from '../core/index.ts'
 import { applyResult } from '../wire/index.ts'
 import { EXIT } from './failure.ts'
@@ -62,13 +62,4 @@ async function expand(paths: readonly string[]): Promise<readonly string[]> {
     }),
   )
   return lists.flat()
-}
-
-/** Cuts a stream of YAML documents apart without changing a byte of any; judging them is the verifier's. */
-function splitDocuments(text: string): readonly string[] {
-  const documents = parseAllDocuments(text)
-  if (!Array.isArray(documents)) return []
-  return documents
-    .map((document) => text.slice(document.range[0], document.range[2]))
-    .filter((part) => part.trim() !== '')
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseAllDocuments } from 'yaml'
+import { splitDocuments } from '../attest/index.ts'
 import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
 import { type Manifest, parseManifest, parseTrustStore, type TrustStore } from '../ca/index.ts'
 import type { ServerConfig } from './config.ts'
@@ -70,13 +70,6 @@ function load(file: string, document: string, updated: number): LoadedResource {
     if (!isTouchstoneError(cause)) throw cause
     throw new TouchstoneError(cause.code, `${file}: ${cause.message}`, { cause })
   }
-}
-
-/** Cuts a stream of YAML documents apart without changing a byte of any. */
-function splitDocuments(text: string): readonly string[] {
-  const documents = parseAllDocuments(text)
-  if (!Array.isArray(documents)) return []
-  return documents.map(({ range }) => text.slice(range[0], range[2])).filter((part) => part.trim() !== '')
 }
 
 /** The file itself, or the files of a folder that have one of the endings, by name. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readYaml } from '../../src/attest/yaml-document.ts'
+import { readYaml, splitDocuments } from '../../src/attest/yaml-document.ts'
 
 function onlyValue(text: string): unknown {
   const { documents, faults } = readYaml(text)
@@ -90,4 +90,14 @@ test('a place is found by path, by key, and by its nearest ancestor', () => {
   assert.deepEqual(document.locate(['a', 0, 'c']), { line: 3, column: 8 })
   assert.deepEqual(document.locate(['a', 0], 'c'), { line: 3, column: 5 })
   assert.deepEqual(document.locate(['a', 0, 'absent', 'deeper']), { line: 2, column: 5 })
+})
+
+test('a stream is cut into documents without a byte of any changed', () => {
+  const [first = '', second = '', ...more] = splitDocuments(
+    '# one\na: |\n  --- not a border\n---\nb: 1.10 # as written\n',
+  )
+  assert.deepEqual(more, [])
+  assert.ok(first.includes('--- not a border'))
+  assert.ok(second.includes('b: 1.10 # as written'))
+  assert.deepEqual(splitDocuments('\n'), [])
 })
