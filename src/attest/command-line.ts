@@ -8,8 +8,8 @@ export interface ParameterFaults {
   readonly absent: readonly string[]
 }
 
-/** COMMAND_LINE_SIZE of the architectures is 2048 or 4096: of a longer line the kernel reads only the beginning. */
-export const MAX_COMMAND_LINE = 4096
+/** COMMAND_LINE_SIZE of x86 and arm64 is 2048 with the NUL: of a longer line the kernel reads only the beginning. */
+export const MAX_COMMAND_LINE = 2047
 
 /** Why a line is not read at all, whatever a policy says of it; `undefined` where it can be. */
 export function commandLineFault(line: string): string | undefined {
@@ -24,7 +24,7 @@ export function commandLineFault(line: string): string | undefined {
 }
 
 /** No kernel and no program has parameters with other names; a quote within one is there to mislead a reader. */
-const NAME = /^[\x21\x23-\x7e]+$/
+const NAME = /^[\x21\x23-\x26\x28-\x7e]+$/
 
 /** The line must be one without a {@link commandLineFault}. */
 export type ParameterJudge = (line: string) => ParameterFaults
@@ -124,14 +124,15 @@ function afterSpaces(line: string, from: number): number {
 
 /**
  * Scripts of an initial RAM disk split the line at every space, in quotes or not: `a="x init=/bin/sh"` is one parameter
- * for the kernel, and a shell for them. Empty where no quote makes a difference.
+ * for the kernel, and a shell for them; systemd's own reader takes single quotes away too. Empty where no quote makes a
+ * difference.
  */
 function plainWords(line: string): string[] {
-  if (!line.includes('"')) return []
+  if (!/["']/.test(line)) return []
   const words = line.split(SPACE).filter((word) => word !== '')
   const rest = /^[/(]/.test(words[0] ?? '') ? words.slice(1) : words
   return rest
-    .map((word) => word.replaceAll('"', ''))
+    .map((word) => word.replaceAll(/["']/g, ''))
     .filter((word) => word !== '' && word !== '--')
     .map(normalize)
 }

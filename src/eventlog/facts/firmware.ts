@@ -90,6 +90,8 @@ function orderFact(annotated: AnnotatedEvent): NonNullable<BootOptionFacts['orde
 function bootOrder(registers: readonly (readonly AnnotatedEvent[])[], kind: RegisterKind): AnnotatedEvent | undefined {
   const [first = [], second = []] = registers
   if (kind === 'rtmr') return [...first, ...second].find(isBootOrder)
+  // An order of options that do not exist has the digest of a separator: two of them, and nobody knows which it is.
+  if (first.filter(({ content }) => content?.kind === 'separator').length > 1) return undefined
   const end = separatorAt(first)
   const early = first.slice(0, Math.max(end, 0))
   const own = early.find(isBootOrder)

@@ -18,18 +18,23 @@ export function textOf({ content }: AnnotatedEvent): string | undefined {
   return content.text
 }
 
-/** Commands of GRUB that load a kernel, or a module that may be one (Xen, multiboot), with its arguments behind. */
-const LOADING = /^(?:linux(?:16|efi)?|multiboot2?|module2?|xen_(?:hypervisor|linux|module))\s+(.*)$/s
+/** What GRUB's script puts before a command is measured with it: `! linux …` and `if linux …` load like `linux …`. */
+const SCRIPT_WORDS = /^(?:(?:!|if|elif|while|until|then|else|do)\s+)+/
+/** Commands of GRUB that load a kernel, or a module that may be one (Xen, multiboot). */
+const LOADING =
+  /^(?:linux(?:16|efi)?|multiboot2?|module2?|xen_(?:hypervisor|linux|module)|legacy_kernel|k(?:free|net|open)bsd|xnu_kernel(?:64)?|plan9)$/
+/** What it starts gets the arguments behind the first as its load options; without any it is no kernel's. */
+const CHAINLOADER = 'chainloader'
 /** No command of GRUB has a slash in its name, or a device in its place; an assignment may have both, behind its `=`. */
-const BEGINS_WITH_PATH = /^\(|^[^\s=]*\//
+const BEGINS_WITH_PATH = /^\(|^[^\s=]*\/|^\d*\+\d/
 
 /**
  * The texts of PCR 8, told apart by what they are. GRUB puts `grub_cmd: ` before a command and `kernel_cmdline: ` before
  * what a kernel is given, but measures neither label: both can be changed. It measures a command that loads, then the
  * arguments of that command again as the command line. So a text that repeats the arguments of a loading command is a
  * command line and no command, whatever its label. Any other text is a command; and it is judged as a command line too
- * if its label says so, or if it begins with a path as command lines do. The arguments of a loading command that no
- * text repeats are a command line as well: not every GRUB measures it.
+ * if its label says so, or if it begins with a path or a block list as command lines do. The arguments of a loading
+ * command that no text repeats are a command line as well: not every GRUB measures it.
  */
 export function readGrub(events: readonly AnnotatedEvent[]): GrubReading {
   const commands: TextFact[] = []
@@ -51,11 +56,21 @@ export function readGrub(events: readonly AnnotatedEvent[]): GrubReading {
       continue
     }
     commands.push(fact)
-    const given = LOADING.exec(text)?.[1]
-    if (given !== undefined) loading.push({ key: unquoted(given), fact: { ...fact, text: given } })
+    const { name, rest } = commandOf(text)
+    if (isLoading(name, rest)) loading.push({ key: unquoted(rest), fact: { ...fact, text: rest } })
     else if (isLabelledCommandLine(annotated) || BEGINS_WITH_PATH.test(text)) commandLines.push(fact)
   }
   return { commands, commandLines: [...commandLines, ...loading.map(({ fact }) => fact)], unread }
+}
+
+function commandOf(text: string): { readonly name: string; readonly rest: string } {
+  const [, name = '', rest = ''] = /^(\S*)\s*(.*)$/s.exec(text.replace(SCRIPT_WORDS, '')) ?? []
+  return { name, rest }
+}
+
+function isLoading(name: string, rest: string): boolean {
+  if (rest === '') return false
+  return LOADING.test(name) || (name === CHAINLOADER && /\s/.test(rest.trim()))
 }
 
 function isLabelledCommandLine({ content }: AnnotatedEvent): boolean {

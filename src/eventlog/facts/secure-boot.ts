@@ -111,9 +111,11 @@ function assemble(configuration: ReadonlyMap<string, Measured>, found: readonly 
   const measuredDb = configuration.get('db')
   const entries = measuredDb && decodeSignatureLists(measuredDb.variable.value)
   const dbEntries = new Set(entries?.map(({ bytes }) => bytes.toString('latin1')))
-  const authorities = found.filter(({ variable }) => holdsEntry(variable)).map((each) => authorityFact(each, dbEntries))
+  const authorities = found
+    .filter(({ variable }) => !isShimSetting(variable))
+    .map((each) => authorityFact(each, dbEntries))
   const value = booleanOf(configuration.get('SecureBoot'))
-  const doubts = value === false ? [] : doubtsOf(configuration, value, authorities)
+  const doubts = value === false ? [] : [...doubtsOf(configuration, value, authorities), ...shimDoubts(found)]
   const enabled = value === false ? false : doubts.length === 0 ? true : undefined
   const setupMode = booleanOf(configuration.get('SetupMode')) ?? databases.get('PK')?.empty
   const auditMode = booleanOf(configuration.get('AuditMode'))
@@ -163,6 +165,15 @@ function doubtsOf(
   return doubts
 }
 
+/** MokSBState other than 0: shim verifies nothing, whatever the firmware does (shim, MokVars.txt). */
+function shimDoubts(found: readonly Measured[]): string[] {
+  return found
+    .filter(({ variable: { vendor, name, value } }) => {
+      return vendor === SHIM_LOCK && name === 'MokSBState' && !(value.byteLength === 1 && value[0] === 0)
+    })
+    .map(({ annotated }) => `shim's validation is switched off (MokSBState, event ${annotated.event.index})`)
+}
+
 function databaseFact({ annotated, variable }: Measured): KeyDatabaseFact {
   const size = variable.value.byteLength
   const entries = decodeSignatureLists(variable.value)
@@ -180,10 +191,18 @@ function databaseFact({ annotated, variable }: Measured): KeyDatabaseFact {
   return { ...common, certificates, hashes, event: boundRef(annotated, summary) }
 }
 
-/** Whether an authority event is of something that verified an image: shim also measures its settings that way. */
-function holdsEntry({ name, vendor, value }: EfiVariable): boolean {
-  if (SECURE_BOOT_VARIABLES.get(name)?.vendor === vendor) return true
-  return looksLikeCertificate(value) || decodeSignatureData(value)?.kind === 'x509'
+/** What shim measures of itself the same way; everything else there verified an image: a certificate, or a bare hash. */
+const SHIM_SETTINGS: ReadonlySet<string> = new Set([
+  'SbatLevel',
+  'MokListTrusted',
+  'MokSBState',
+  'MokDBState',
+  'MokIgnoreDB',
+  'MokPolicy',
+])
+
+function isShimSetting({ name, vendor }: EfiVariable): boolean {
+  return vendor === SHIM_LOCK && SHIM_SETTINGS.has(name)
 }
 
 function authorityFact({ annotated, variable }: Measured, dbEntries: ReadonlySet<string>): AuthorityFact {

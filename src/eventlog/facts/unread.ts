@@ -23,9 +23,19 @@ export function isWholeVariable({ content }: AnnotatedEvent): boolean {
   return content?.kind === 'variable' && content.covers === 'all'
 }
 
-/** Windows' own structure, measured whole. No text of a boot loader has this form: its sizes would be NULs in the text. */
+/** Windows' own structure, measured whole. */
 export function isTagged({ event, content }: AnnotatedEvent): boolean {
-  return content?.kind === 'payload' && decodeTaggedEvents(event.data) !== undefined
+  return content?.kind === 'payload' && decodeTaggedEvents(event.data) !== undefined && !mayBeText(event.data)
+}
+
+/**
+ * Whether the bytes could be a UTF-16 text with its NUL at the end and nowhere else. The sizes of tagged events are below
+ * 65,536, so that half of each is zero; a text long enough could otherwise pass for one of them.
+ */
+function mayBeText(bytes: Buffer): boolean {
+  if (bytes.byteLength < 2 || bytes.byteLength % 2 !== 0) return false
+  for (let at = 0; at < bytes.byteLength - 2; at += 2) if (bytes.readUInt16LE(at) === 0) return false
+  return bytes.readUInt16LE(bytes.byteLength - 2) === 0
 }
 
 export function unreadFacts(events: readonly AnnotatedEvent[]): UnreadFact[] {
