@@ -11,6 +11,7 @@ export interface Stage {
   onEnd(work: () => Promise<void>): void
   /** Starts `touchstone ARGS` in the background; its output goes to `<name>.log` in the directory. */
   start(name: string, args: readonly string[], env?: NodeJS.ProcessEnv): RunningCommand
+  /** However often it is asked for, it happens once; nothing is started afterwards. */
   end(): Promise<void>
   /** Removes the directory; not called when everything is to be kept. */
   discard(): Promise<void>
@@ -33,6 +34,7 @@ const touchstone = join(root, 'bin', 'touchstone')
 export async function openStage(): Promise<Stage> {
   const directory = await mkdtemp(join(tmpdir(), 'touchstone-'))
   const endings: (() => Promise<void>)[] = []
+  let ending: Promise<void> | undefined
   return {
     directory,
     onEnd: (work) => void endings.push(work),
@@ -41,11 +43,18 @@ export async function openStage(): Promise<Stage> {
       endings.push(() => command.stop())
       return command
     },
-    async end() {
-      for (let work = endings.pop(); work !== undefined; work = endings.pop()) await work()
-    },
+    end: () => (ending ??= endAll(endings)),
     discard: () => rm(directory, { recursive: true, force: true }),
   }
+}
+
+/** One that fails does not keep the others from ending; the first failure is thrown when all are done. */
+async function endAll(endings: (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = []
+  for (let work = endings.pop(); work !== undefined; work = endings.pop()) {
+    await work().catch((error: unknown) => failures.push(error))
+  }
+  if (failures.length > 0) throw failures[0]
 }
 
 /** Ends the stage, in order, when this process is told to stop; Ctrl-C leaves no TPM and no verifier behind. */
@@ -55,7 +64,8 @@ export function endOnSignal(stage: Stage, keepFiles: boolean): void {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {
-    process.once(signal, () => {
+    // Not `once`: a listener that is gone when the next one looks makes execa's own handler end the process at once.
+    process.on(signal, () => {
       void stage
         .end()
         .then(() => (keepFiles ? undefined : stage.discard()))

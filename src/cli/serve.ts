@@ -22,9 +22,18 @@ Example:
     })
 }
 
+const EXIT_CODES = { SIGTERM: 143, SIGINT: 130 } as const
+
 /** Aborts at the first SIGTERM or SIGINT; a second one ends the process the hard way. */
 export function stopSignal(): AbortSignal {
   const controller = new AbortController()
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => controller.abort(name))
+  for (const [name, code] of Object.entries(EXIT_CODES)) {
+    // Not `once`: a listener that is gone when the next one looks makes execa's own handler end the process at once, in the
+    // middle of what it does.
+    process.on(name, () => {
+      if (controller.signal.aborted) process.exit(code)
+      controller.abort(name)
+    })
+  }
   return controller.signal
 }
