@@ -4,19 +4,18 @@ import { dirname, join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { toPem } from '../ca/path/index.ts'
 import { toBase64Url, TouchstoneError } from '../core/index.ts'
+import { CONFIG, DATA_DIR, dataDirOf, type DataDirOptions } from './data-dir.ts'
 import { EXIT } from './failure.ts'
 import { paint, parseOutputFormat, print, printObject } from './output.ts'
 
-interface InitOptions {
-  readonly dataDir: string
+interface InitOptions extends DataDirOptions {
   readonly passphraseFile?: string
   readonly organization: string
   readonly output?: string
   readonly json?: boolean
 }
 
-interface ShowOptions {
-  readonly dataDir: string
+interface ShowOptions extends DataDirOptions {
   readonly root?: boolean
   readonly output?: string
   readonly json?: boolean
@@ -32,7 +31,8 @@ export function caCommand(finish: (code: number) => void): Command {
 function initCommand(finish: (code: number) => void): Command {
   return new Command('init')
     .description('Make a P-384 root and a P-256 issuing CA in <dataDir>/ca, keys encrypted.')
-    .requiredOption('--data-dir <directory>', 'the data directory of the verifier')
+    .option(...DATA_DIR)
+    .option(...CONFIG)
     .option(
       '--passphrase-file <file>',
       'encrypts the keys; made with a random one where it does not exist (default: <dataDir>/ca/passphrase)',
@@ -50,8 +50,9 @@ Example:
     )
     .action(async (options: InitOptions) => {
       const { initCa, readPassphrase } = await import('../server/index.ts')
-      const directory = join(resolve(options.dataDir), 'ca')
-      const passphraseFile = resolve(options.passphraseFile ?? join(directory, 'passphrase'))
+      const named = await dataDirOf(options)
+      const directory = join(named.dataDir, 'ca')
+      const passphraseFile = resolve(options.passphraseFile ?? named.passphraseFile)
       const isNew = await ensurePassphrase(passphraseFile)
       const { root, issuing } = await initCa(directory, {
         passphrase: await readPassphrase(passphraseFile),
@@ -79,13 +80,14 @@ Example:
 function showCommand(finish: (code: number) => void): Command {
   return new Command('show')
     .description('The certificates of the CA: issuing CA, then root, as PEM.')
-    .requiredOption('--data-dir <directory>', 'the data directory of the verifier')
+    .option(...DATA_DIR)
+    .option(...CONFIG)
     .option('--root', 'only the root: the trust anchor of nodes and operators')
     .option('-o, --output <format>', 'json or yaml')
     .option('--json', 'the same as -o json')
     .action(async (options: ShowOptions) => {
       const { readCaCertificates } = await import('../server/index.ts')
-      const { root, issuing } = await readCaCertificates(join(resolve(options.dataDir), 'ca'))
+      const { root, issuing } = await readCaCertificates(join((await dataDirOf(options)).dataDir, 'ca'))
       const chain = options.root === true ? [toPem(root.der)] : [toPem(issuing.der), toPem(root.der)]
       const format = parseOutputFormat(options)
       if (format === 'table' || format === 'wide') print(chain.join(''))

@@ -1,20 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { toRfc3339, TouchstoneError, uuidV7 } from '../core/index.ts'
 import type { AuditRecord, Role, Store } from '../store/index.ts'
+import { CONFIG, DATA_DIR, dataDirOf, type DataDirOptions } from './data-dir.ts'
 import { EXIT } from './failure.ts'
 import { parseOutputFormat, print, printJson, printRows } from './output.ts'
 
-interface Options {
-  readonly dataDir: string
+interface Options extends DataDirOptions {
   readonly role?: string
   readonly output?: string
   readonly json?: boolean
 }
 
-const DATA_DIR = ['--data-dir <directory>', 'the data directory of the verifier, which may be running'] as const
 /** As the audit trail shows it. */
 const NAME = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/
 
@@ -31,7 +29,8 @@ function createCommand(finish: (code: number) => void): Command {
     .description('Make a token and print it, once.')
     .argument('<name>', 'who it is for; appears in the audit trail')
     .option('--role <role>', 'viewer (reads), operator (also approves and applies) or admin', 'viewer')
-    .requiredOption(...DATA_DIR)
+    .option(...DATA_DIR)
+    .option(...CONFIG)
     .option('--json', 'token with its id, name and role')
     .addHelpText(
       'after',
@@ -67,7 +66,8 @@ function revokeCommand(finish: (code: number) => void): Command {
   return new Command('revoke')
     .description('End tokens; from now on they open nothing.')
     .argument('<name...>', 'names of tokens')
-    .requiredOption(...DATA_DIR)
+    .option(...DATA_DIR)
+    .option(...CONFIG)
     .action(async (names: readonly string[], options: Options) => {
       const now = Date.now()
       await withStore(options, async (store) => {
@@ -88,7 +88,8 @@ function revokeCommand(finish: (code: number) => void): Command {
 function listCommand(finish: (code: number) => void): Command {
   return new Command('list')
     .description('Names, roles and dates of all tokens; never the tokens themselves.')
-    .requiredOption(...DATA_DIR)
+    .option(...DATA_DIR)
+    .option(...CONFIG)
     .option('-o, --output <format>', 'json, yaml or wide')
     .option('--json', 'the same as -o json')
     .action(async (options: Options) => {
@@ -131,12 +132,12 @@ function roleOf(text: string): Role {
   throw new TouchstoneError('usage.arguments', `${text} is not a role`, { hint: 'Use viewer, operator or admin.' })
 }
 
-async function withStore<T>({ dataDir }: Options, use: (store: Store) => Promise<T>): Promise<T> {
+async function withStore<T>(options: Options, use: (store: Store) => Promise<T>): Promise<T> {
   const [{ databasePath }, { openStore, sqliteEngine }] = await Promise.all([
     import('../server/index.ts'),
     import('../store/index.ts'),
   ])
-  const directory = resolve(dataDir)
+  const { dataDir: directory } = await dataDirOf(options)
   if (!existsSync(directory)) {
     throw new TouchstoneError('usage.file', `there is no directory ${directory}`, {
       hint: 'Make it with: touchstone ca init --data-dir DIR',

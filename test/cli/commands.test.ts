@@ -105,6 +105,18 @@ test('ca init makes keys of mode 0600 and refuses to make them twice', async (t)
   assert.equal(errorBody.parse(JSON.parse(again.stdout)).error.code, 'ca.exists')
 })
 
+test('the configuration names the data directory as well', async (t) => {
+  const directory = await scratch(t)
+  const config = join(directory, 'verifier.yaml')
+  await writeFile(config, 'dataDir: data\nadmission: open\npassphraseFile: secret\n')
+  const made = await touchstone('ca', 'init', '--config', config, '--json')
+  assert.equal(made.code, 0, made.stderr)
+  assert.equal((await stat(join(directory, 'secret'))).mode & 0o777, 0o600)
+  assert.match((await touchstone('ca', 'show', '--root', '--config', config)).stdout, /^-----BEGIN CERTIFICATE-----/)
+  assert.match((await touchstone('token', 'create', 'carol', '--config', config)).stdout, /^touchstone_/)
+  assert.equal((await touchstone('token', 'list')).code, 2)
+})
+
 test('tokens are shown once, listed without their secret, and revoked', async (t) => {
   const dataDir = join(await scratch(t), 'data')
   await touchstone('ca', 'init', '--data-dir', dataDir)
