@@ -19,6 +19,8 @@ export async function withEndorsementSession<T>(
     await run('tpm2_policysecret', ['--session', session, '--object-context', 'endorsement'])
     return await work(`session:${session}`)
   } finally {
+    // Best effort: it must not hide why the work failed, and a slot that stays taken is freed by the next command that
+    // finds none.
     await run('tpm2_flushcontext', [session]).catch(() => undefined)
     await rm(session, { force: true })
   }

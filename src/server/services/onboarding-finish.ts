@@ -24,8 +24,9 @@ const WAIT_SECONDS = 30
 
 /**
  * Second round. The proof comes first, and takes the session: its id is told to whoever begins in this node's name, and
- * only who has the secret may use it up (256 bits, so that guesses need no count). Then certification, request and quote are checked against one binding over everything that was sent, the evidence is appraised, and the node is
- * recorded and given its certificates in one transaction.
+ * only who has the secret may use it up (256 bits, so that guesses need no count). Then certification, request and quote
+ * are checked against one binding over everything that was sent, the evidence is appraised, and the node is recorded and
+ * given its certificates in one transaction.
  */
 export async function finishOnboarding(deps: VerifierDeps, body: OnboardingFinish): Promise<OnboardingResult> {
   const { store, clock } = deps
