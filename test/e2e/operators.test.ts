@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'node:test'
+import { promisify } from 'node:util'
 import { parse } from 'yaml'
 import { nodeList } from '../../src/wire/index.ts'
 import { openStage, root, runCommand } from '../../scripts/stage/processes.ts'
@@ -103,5 +104,13 @@ test('operators see a node, suspend it, let it work again, and need the role for
     assert.match(status, new RegExp(nodeId))
     await agent.stop()
     assert.equal(await agent.ended, 0)
+  })
+
+  await t.test('a cleared TPM says so, and its new keys are refused as the policy for re-enrolment says', async () => {
+    await promisify(execFile)('tpm2_clear', ['-c', 'p'], { env: { ...process.env, TPM2TOOLS_TCTI: power.tcti } })
+    const said = await refused(['node', 'enroll', '--config', config], {})
+    assert.match(said, /tpm-cleared/)
+    assert.match(said, /\[onboarding\.re_enrolment\]/)
+    assert.deepEqual(await verifier.nodes(), [nodeId])
   })
 })
