@@ -4,7 +4,7 @@ import { isTouchstoneError, TouchstoneError } from '../src/core/index.ts'
 import { openTransport, shutdownSwtpm, startSwtpm, type Swtpm } from '../src/device/index.ts'
 import { boxFiles, openBox } from './box.ts'
 import type { Boot } from './boots.ts'
-import { readFirmwareBoot, type FirmwareBoot } from './firmware.ts'
+import { readFirmwareBoot, type FirmwareBoot, type Measurement } from './firmware.ts'
 import { measure, type Progress } from './measure.ts'
 import { tpmOver, type Tpm } from './tpm-commands.ts'
 
@@ -77,14 +77,31 @@ export async function powerOn(options: PowerOnOptions): Promise<PoweredBox> {
 export async function measureInto(
   options: Pick<PowerOnOptions, 'directory' | 'logs' | 'onProgress'> & { readonly boot: Boot },
 ): Promise<Pick<PoweredBox, 'tcti' | 'eventLog' | 'imaLog'>> {
+  const { boot, onProgress = ignore } = options
   const files = boxFiles(options.directory)
   const tcti = `swtpm:path=${files.socket}`
-  const { startupLocality, hcrtm, measurements } = readFirmwareBoot(options.boot.eventLog)
-  if (startupLocality !== 0 || hcrtm !== undefined) {
-    throw new TouchstoneError('standin.state', 'this boot begins before TPM2_Startup: give it to powerOn')
-  }
-  await withTpm(tcti, (tpm) => measure(tpm, measurements, options.boot, options.onProgress ?? ignore))
-  return { tcti, ...(await layOutLogs(options.logs ?? files.logs, options.boot)) }
+  const measurements = readStartedBoot(boot)
+  await withTpm(tcti, (tpm) => measure(tpm, measurements, boot, onProgress))
+  return { tcti, ...(await layOutLogs(options.logs ?? files.logs, boot)) }
+}
+
+/**
+ * The same for a TPM that no box belongs to, such as a guest's: its firmware is played over `tcti`. It may have fewer banks
+ * than the machine that was recorded; those that both have are compared, and without one it is `standin.pcrs`.
+ */
+export async function measureIntoTpm(options: {
+  readonly tcti: string
+  readonly boot: Boot
+  readonly logs: string
+  readonly onProgress?: Progress
+}): Promise<Pick<PoweredBox, 'tcti' | 'eventLog' | 'imaLog'>> {
+  const { tcti, boot, logs, onProgress = ignore } = options
+  const measurements = readStartedBoot(boot)
+  await withTpm(tcti, async (tpm) => {
+    const banks = await tpm.banks()
+    await measure(tpm, measurements, { ...boot, ...recordedIn(banks, boot) }, onProgress)
+  })
+  return { tcti, ...(await layOutLogs(logs, boot)) }
 }
 
 /**
@@ -107,6 +124,21 @@ async function startUp(swtpm: Swtpm, tpm: Tpm, { startupLocality, hcrtm }: Firmw
   await swtpm.control.setLocality(startupLocality)
   await tpm.startup()
   await swtpm.control.setLocality(0)
+}
+
+/** What is measured into a TPM that was started already. */
+function readStartedBoot({ eventLog }: Boot): readonly Measurement[] {
+  const { startupLocality, hcrtm, measurements } = readFirmwareBoot(eventLog)
+  if (startupLocality === 0 && hcrtm === undefined) return measurements
+  throw new TouchstoneError('standin.state', 'this boot begins before TPM2_Startup: give it to powerOn')
+}
+
+/** What was recorded of a boot in these banks. */
+function recordedIn(banks: readonly string[], { pcrs }: Boot): Pick<Boot, 'pcrs'> {
+  if (pcrs === undefined) return {}
+  const shared = Object.entries(pcrs).filter(([bank]) => banks.includes(bank))
+  if (shared.length > 0) return { pcrs: Object.fromEntries(shared) }
+  throw new TouchstoneError('standin.pcrs', `the TPM has none of the recorded banks, only ${banks.join(', ')}`)
 }
 
 async function withTpm(tcti: string, use: (tpm: Tpm) => Promise<void>): Promise<void> {

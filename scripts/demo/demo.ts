@@ -14,8 +14,13 @@ import {
 } from '../../swtpm/index.ts'
 import { learnPolicies, manufactureBoxes, writeManifest } from '../stage/boxes.ts'
 import { initCa, startVerifier, waitFor, writeNodeConfig, type Verifier } from '../stage/fleet.ts'
+import { keysChapter } from './app-keys.ts'
+import { runGuests, takeOver, TENANT } from './guests.ts'
+import type { BrokerNode } from '../stage/broker-node.ts'
 import { hostileClients } from './hostile.ts'
 import { endOnSignal, openStage, runCommand, type RunningCommand, type Stage } from '../stage/processes.ts'
+import { rollbackChapter } from './rollback.ts'
+import { tamperedHostChapter } from './tampered-host.ts'
 import { verifyAsRelyingParty } from './relying-party.ts'
 import type { Transcript } from './transcript.ts'
 
@@ -58,14 +63,25 @@ async function play(stage: Stage, show: Transcript, keep: boolean, answer: (foun
   const node: Node = { box, power, config, agent: stage.start('node', ['node', 'run', '--config', config]) }
   const nodeId = await onboardChapter(show, verifier, node.agent)
   const honest = await attestChapter(show, verifier, nodeId, node.agent)
-  const { verdicts, restored, result } = await tamperChapter(stage, show, verifier, nodeId, node, honest.id)
+  const { verdicts, restored } = await tamperChapter(stage, show, verifier, nodeId, node, honest.id)
   await restored.agent.stop()
 
   show.chapter(6, 'Hostile clients', 'each is refused, with its code')
   await hostileClients({ stage, show, verifier, box, power: restored.power, other, nodeId })
 
-  answer(await collect(verifier, nodeId, [stepVerdict('honest', honest), ...verdicts], result))
-  if (keep) await keepRunning(stage, show, verifier, nodeId, config)
+  const scene = { stage, show, verifier, box, power: restored.power, nodeId }
+  const host = await takeOver(scene)
+  const [first, second] = await runGuests(scene, host)
+  await keysChapter(show, host)
+  await rollbackChapter(stage, show, host, second, first)
+  const last = await tamperedHostChapter(scene, host, first, () =>
+    restored.power
+      .powerOff()
+      .then(() => boot(stage, show, box, golden, 'the power is cut, and the box boots what was released')),
+  )
+
+  answer(await collect(verifier, nodeId, [stepVerdict('honest', honest), ...verdicts], last.result))
+  if (keep) await keepRunning(stage, show, verifier, nodeId, host)
 }
 
 /** The box as it stands: on, with its agent at work. */
@@ -159,8 +175,7 @@ async function tamperChapter(
     const failure = verdict?.firstFailure
     show.verdict(verdict?.status ?? 'none', failure === undefined ? ['every check passed'] : checkLines(failure, ''))
   }
-  const [newest] = await verifier.attestations(nodeId, last, 1, node.agent)
-  return { verdicts, restored: node, result: newest?.result }
+  return { verdicts, restored: node }
 }
 
 async function boot(
@@ -219,15 +234,18 @@ async function keepRunning(
   show: Transcript,
   verifier: Verifier,
   nodeId: string,
-  config: string,
+  { broker, agent }: BrokerNode,
 ): Promise<void> {
-  const agent: RunningCommand = stage.start('node', ['node', 'run', '--config', config])
   show.note('everything stays up until Ctrl-C; look around in another terminal:')
-  for (const [name, value] of Object.entries(verifier.environment)) show.note(`  export ${name}=${value ?? ''}`)
+  const environment = { ...verifier.environment, ...broker.environment, TOUCHSTONE_KEYS: broker.keysSocket(TENANT) }
+  for (const [name, value] of Object.entries(environment)) show.note(`  export ${name}=${value}`)
   show.note(`  bin/touchstone get nodes -o wide`)
   show.note(`  bin/touchstone describe node ${nodeId}`)
   show.note(`  bin/touchstone get attestations --node ${nodeId}`)
-  show.note(`  bin/touchstone node status --config ${config}`)
+  show.note(`  bin/touchstone node status --config ${join(stage.directory, 'node.yaml')}`)
+  show.note(`  bin/touchstone broker status`)
+  show.note(`  bin/touchstone vtpm list`)
+  show.note(`  bin/touchstone key list`)
   show.note(`  files and logs: ${stage.directory}`)
   // Until a signal ends the stage.
   await agent.ended

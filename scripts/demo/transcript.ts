@@ -82,7 +82,11 @@ export function createTranscript(stream: NodeJS.WriteStream): Transcript {
       write(`   ${paint('yellow', '⊘')} ${first}`)
       for (const line of rest) write(`      ${line}`)
     },
-    fact: (name, value) => void write(`     ${paint('dim', name.padEnd(20))} ${value}`),
+    fact(name, value) {
+      wrap(value, width - 26).forEach((line, at) => {
+        write(`     ${paint('dim', (at === 0 ? name : '').padEnd(20))} ${line}`)
+      })
+    },
   }
 }
 

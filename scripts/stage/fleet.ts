@@ -35,6 +35,8 @@ export interface Verifier {
     count: number,
     agent: RunningCommand,
   ): Promise<readonly AttestationDetail[]>
+  /** The newest one of `nodeId`. */
+  latest(nodeId: string): Promise<AttestationDetail | undefined>
   get(path: string): Promise<unknown>
 }
 
@@ -46,6 +48,8 @@ export interface VerifierOptions {
   readonly listen?: string
   /** Seconds between two attestations of a node. */
   readonly interval: number
+  /** Under which it is reached besides those of loopback. */
+  readonly tlsNames?: readonly string[]
 }
 
 /** `touchstone ca init`: keys encrypted under a passphrase that is not in the data directory, the root key moved away. */
@@ -90,35 +94,44 @@ export async function startVerifier(stage: Stage, options: VerifierOptions): Pro
 }
 
 function queries(client: OperatorClient) {
+  const list = async (nodeId: string) => {
+    const { items } = attestationList.parse(await client.get(`/v1/attestations?node=${nodeId}&limit=20`))
+    return items.filter((item) => item.purpose === 'attestation')
+  }
+  const detail = async (id: string) => attestationDetail.parse(await client.get(`/v1/attestations/${id}`))
   return {
     get: (path: string) => client.get(path),
     nodes: async () => nodeList.parse(await client.get('/v1/nodes')).items.map((node) => node.nodeId),
     node: async (nodeId: string) => nodeDetail.parse(await client.get(`/v1/nodes/${nodeId}`)),
     attestations: (nodeId: string, since: string, count: number, agent: RunningCommand) =>
       waitFor(`${count} attestations`, agent, async () => {
-        const { items } = attestationList.parse(await client.get(`/v1/attestations?node=${nodeId}&limit=20`))
-        const fresh = items.filter((item) => item.id > since && item.purpose === 'attestation').reverse()
+        const fresh = (await list(nodeId)).filter((item) => item.id > since).reverse()
         if (fresh.length < count) return undefined
-        return Promise.all(
-          fresh
-            .slice(0, count)
-            .map(async ({ id }) => attestationDetail.parse(await client.get(`/v1/attestations/${id}`))),
-        )
+        return Promise.all(fresh.slice(0, count).map(({ id }) => detail(id)))
       }),
+    latest: async (nodeId: string) => {
+      const [newest] = await list(nodeId)
+      return newest === undefined ? undefined : await detail(newest.id)
+    },
   }
 }
 
 /** Asks again until there is an answer; gives up when `command` ends or patience does, and says where to look. */
-export async function waitFor<T>(what: string, command: RunningCommand, ask: () => Promise<T | undefined>): Promise<T> {
+export async function waitFor<T>(
+  what: string,
+  command: Pick<RunningCommand, 'ended' | 'log'>,
+  ask: () => Promise<T | undefined>,
+  patienceMs = PATIENCE_MS,
+): Promise<T> {
   let over: string | undefined
   void command.ended.then((code) => {
     over = `the process ended with ${code}`
   })
-  const deadline = performance.now() + PATIENCE_MS
+  const deadline = performance.now() + patienceMs
   for (;;) {
     const answer = await ask()
     if (answer !== undefined) return answer
-    if (performance.now() > deadline) over = `nothing within ${PATIENCE_MS / 1000} s`
+    if (performance.now() > deadline) over = `nothing within ${patienceMs / 1000} s`
     if (over !== undefined) {
       const log = await readFile(command.log, 'utf8')
       throw new Error(
@@ -139,6 +152,8 @@ interface NodeParts {
   readonly imaLog: string
   readonly model: string
   readonly serial: string
+  /** In a guest: the link socket of its broker. */
+  readonly link?: string
 }
 
 /** The node's whole configuration: the verifier's URL and trust anchor, and where its TPM and logs are. */
@@ -149,7 +164,7 @@ export async function writeNodeConfig(
   name = 'node',
 ): Promise<string> {
   const file = join(stage.directory, `${name}.yaml`)
-  const { tcti, eventLog, imaLog, model, serial } = box
+  const { tcti, eventLog, imaLog, model, serial, link } = box
   await writeFile(
     file,
     stringify({
@@ -161,6 +176,7 @@ export async function writeNodeConfig(
       imaLog,
       model,
       serial,
+      ...(link === undefined ? {} : { link }),
     }),
   )
   return file

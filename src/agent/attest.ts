@@ -3,7 +3,9 @@ import type { AttestationResult, EvidenceRequest } from '../wire/index.ts'
 import { isTouchstoneError, toHex } from '../core/index.ts'
 import type { TpmTools } from '../device/index.ts'
 import type { AgentConfig } from './config.ts'
+import type { OnEvent } from './events.ts'
 import type { Identity } from './identity.ts'
+import { linkQuote } from './link.ts'
 import { readEventLog, readImaLog } from './measurement-logs.ts'
 import { implementedBanks, quoteAsAsked } from './quoting.ts'
 import type { StoredEnrolment } from './state.ts'
@@ -16,12 +18,15 @@ export interface AttestationInput {
   readonly client: VerifierClient
   readonly enrolment: StoredEnrolment
   readonly request: EvidenceRequest
+  readonly onEvent: OnEvent
+  /** Told what the verifier has quoted, before it is. */
+  readonly onAsked?: ((pcrs: string) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /** One round of attestation: challenge, quote, evidence. The firmware log travels only when the verifier lacks it. */
 export async function attest(input: AttestationInput): Promise<AttestationResult> {
-  const { tools, identity, config, client, enrolment, request, signal } = input
+  const { tools, identity, config, client, enrolment, request, onEvent, signal } = input
   const { nodeId } = enrolment
   const asked = await client.post(
     '/v1/attestation/challenge',
@@ -29,7 +34,9 @@ export async function attest(input: AttestationInput): Promise<AttestationResult
     challenge,
     signal,
   )
+  input.onAsked?.(asked.pcrs)
   const quote = await quoteAsAsked(tools, identity, asked.pcrs, evidenceQualifyingData(asked.nonce, request))
+  const link = config.link === undefined ? undefined : await linkQuote(config.link, quote, onEvent, { signal })
   // Logs after the quote: a list that runs ahead of it is matched at a prefix, one that lags behind cannot be matched.
   const eventLog = await readEventLog(config.eventLog)
   const imaLog = await readImaLog(config.imaLog)
@@ -47,6 +54,7 @@ export async function attest(input: AttestationInput): Promise<AttestationResult
         eventLogDigest,
         imaLog,
         untrustedPcrs: quote.untrustedPcrs,
+        link,
         request,
       },
       attestationResult,

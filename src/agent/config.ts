@@ -6,6 +6,7 @@ import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
 import { parsePem, type Certificate } from '../ca/path/index.ts'
 import { isEkKind, parseTcti } from '../device/index.ts'
 import { onboardingBegin } from '../wire/index.ts'
+import { isLinkAddress } from './link.ts'
 
 /** Where Linux shows what was measured, and what the machine says of itself. */
 const DEFAULTS = {
@@ -52,6 +53,8 @@ const schema = z.strictObject({
     .string()
     .refine(isEkKind, { error: 'expected an EK template: L-1, L-2, H-1, H-2, H-3, H-4, H-6, H-7' })
     .optional(),
+  /** In a guest: the link socket of its broker, `unix:/path` or `http://host:port`. Never trusted, so never encrypted. */
+  link: z.string().refine(isLinkAddress, { error: 'expected unix:/path or http://host:port' }).optional(),
 })
 
 const mapping = z.record(z.string(), z.unknown())
@@ -98,7 +101,7 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
   if (faults.length > 0 || !parsed.success || anchors === undefined || model === undefined || serial === undefined) {
     throw refused(file, faults)
   }
-  const { verifier, tcti, eventLog, imaLog, interval, ek } = parsed.data
+  const { verifier, tcti, eventLog, imaLog, interval, ek, link } = parsed.data
   return Object.freeze({
     verifier: verifier.replace(/\/+$/, ''),
     anchors,
@@ -110,7 +113,12 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
     serial,
     ...(interval === undefined ? {} : { interval }),
     ...(ek === undefined ? {} : { ek }),
+    ...(link === undefined ? {} : { link: absoluteLink(base, link) }),
   })
+}
+
+function absoluteLink(base: string, link: string): string {
+  return link.startsWith('unix:') ? `unix:${resolve(base, link.slice('unix:'.length))}` : link
 }
 
 /** The status socket of the agent that owns `stateDir`. */

@@ -22,6 +22,8 @@ export type AgentEvent =
       readonly reason?: string
       readonly result: string
     }
+  /** The broker did not link the guest's quote to its host; the evidence goes without. */
+  | { readonly type: 'unlinked'; readonly address: string; readonly reason: string }
   | { readonly type: 'renewed'; readonly notAfter: string }
   /** `behind`: certificates of the verifier are not valid yet by this node's clock, so dates are not judged. */
   | { readonly type: 'clock'; readonly state: 'plausible' | 'behind' }

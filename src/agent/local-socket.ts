@@ -1,7 +1,16 @@
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http'
 import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
-import { evidenceRequest, type EvidenceRequest } from '../wire/index.ts'
+import {
+  encodeBody,
+  evidenceRequest,
+  MEDIA,
+  obtainRequest,
+  type EvidenceRequest,
+  type Issued,
+  type LocalAttestationKey,
+  type ObtainRequest,
+} from '../wire/index.ts'
 import { socketPath } from './config.ts'
 import type { AgentStatus } from './status.ts'
 
@@ -10,17 +19,22 @@ export interface LocalService {
   status(): AgentStatus
   /** One attestation, now, for somebody who relies on its result. */
   attest(asked: EvidenceRequest): Promise<unknown>
+  /** The same with something for the node's broker to obtain. */
+  obtain(ask: ObtainRequest): Promise<Issued>
+  attestationKey(): Promise<LocalAttestationKey>
 }
 
-const MAX_BODY = 4096
+/** A request to obtain, in base64url, and what is around it. */
+const MAX_BODY = 8192
 const MAX_ANSWER = 1 << 20
 
-/** Renewal is the agent's own business. */
-const attestRequest = evidenceRequest.omit({ renewal: true })
+/** Renewal is the agent's own business, and what a broker obtains has a path of its own. */
+const attestRequest = evidenceRequest.omit({ renewal: true, obtain: true })
 
 /**
- * Serves `GET /status`, `GET /readyz` (200 or 503) and `POST /attest` on `<stateDir>/agent.sock`, mode 0600. Whoever may
- * open the socket may see the node's results, and nothing more secret. The caller holds the lock of the directory, so a
+ * Serves `GET /status`, `GET /readyz` (200 or 503) and `POST /attest` on `<stateDir>/agent.sock`, mode 0600, and for the
+ * node's broker `POST /v1/obtain` and `GET /v1/attestation-key`. Whoever may open the socket may see the node's results,
+ * have certificates and releases issued to it, and have the AK as the TPM wrapped it, which only this TPM loads. The caller holds the lock of the directory, so a
  * socket that lies there is a dead agent's.
  */
 export async function serveLocally(stateDir: string, service: LocalService): Promise<{ close(): Promise<void> }> {
@@ -62,6 +76,13 @@ async function answer(
       if (!parsed.success) throw new TouchstoneError('usage.arguments', parsed.error.issues[0]?.message)
       return { status: 200, body: await service.attest(parsed.data) }
     }
+    case 'POST /v1/obtain': {
+      const parsed = obtainRequest.safeParse(parseJson(await readBounded(incoming, MAX_BODY)))
+      if (!parsed.success) throw new TouchstoneError('usage.arguments', parsed.error.issues[0]?.message)
+      return { status: 200, body: { issued: await service.obtain(parsed.data) } }
+    }
+    case 'GET /v1/attestation-key':
+      return { status: 200, body: await service.attestationKey() }
     default:
       return { status: 404, body: {} }
   }
@@ -73,7 +94,7 @@ function failure(error: unknown): [number, unknown] {
 }
 
 function reply(outgoing: ServerResponse, status: number, body: unknown): void {
-  outgoing.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  outgoing.writeHead(status, { 'content-type': 'application/json' }).end(encodeBody(MEDIA.json, body))
 }
 
 /** The status and body of a local agent's answer; `undefined` where no agent listens. */

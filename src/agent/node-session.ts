@@ -1,10 +1,12 @@
 import { randomInt } from 'node:crypto'
 import type { Logger } from 'pino'
-import { toHex, toRfc3339, type Clock } from '../core/index.ts'
+import { makeCertificationRequest } from '../ca/index.ts'
+import { decode } from '../codec/index.ts'
+import { toHex, toRfc3339, TouchstoneError, type Clock } from '../core/index.ts'
 import { openTpmTools, responseCodeOf, signDigest } from '../device/index.ts'
-import type { AttestationResult, EvidenceRequest } from '../wire/index.ts'
+import { nameOf, TPM2B_PUBLIC } from '../tpm/index.ts'
+import type { AttestationResult, EvidenceRequest, Issued, LocalAttestationKey, ObtainRequest } from '../wire/index.ts'
 import { attest } from './attest.ts'
-import { makeCertificationRequest } from './certification-request.ts'
 import type { AgentConfig } from './config.ts'
 import type { AgentEvent, OnEvent } from './events.ts'
 import { openIdentity, type Identity } from './identity.ts'
@@ -32,6 +34,13 @@ export interface NodeSession {
   enrol(signal?: AbortSignal): Promise<StoredEnrolment>
   /** One round of attestation; enrols first where needed. Rounds run one after the other. */
   attest(request: EvidenceRequest, signal?: AbortSignal): Promise<AttestationResult>
+  /**
+   * One round of attestation that obtains something for the node's broker. Throws `issue.*` and `release.*` as the
+   * verifier answers, `issue.verdict` where the evidence was not good enough.
+   */
+  obtain(ask: ObtainRequest, signal?: AbortSignal): Promise<Issued>
+  /** The enrolled attestation key, for the broker to load it beside. Throws `agent.not_enrolled`. */
+  attestationKey(): Promise<LocalAttestationKey>
   /** The next round asks to be admitted again, with the same keys: the verifier does not know this node. */
   forgetEnrolment(): void
   close(): Promise<void>
@@ -65,6 +74,7 @@ export async function openNodeSession(config: AgentConfig, deps: AgentDependenci
     let identity: Identity | undefined
     let isForgotten = false
     let announced: string | undefined
+    let pcrs: string | undefined
     const announce = (enrolment: StoredEnrolment, onboarded: boolean): void => {
       const certificateExpires = toRfc3339(validityOf(enrolment.deviceCertificate).notAfter)
       if (onboarded || announced !== enrolment.nodeId) {
@@ -92,13 +102,19 @@ export async function openNodeSession(config: AgentConfig, deps: AgentDependenci
     const round = async (asked: EvidenceRequest, signal?: AbortSignal): Promise<AttestationResult> => {
       const enrolment = await enrol(signal)
       const keys = await load()
-      const renewal = isRenewalDue(enrolment.deviceCertificate, clock.now())
+      // One thing is issued for one quote: what is due can wait for the next round.
+      const isDue = asked.obtain === undefined && isRenewalDue(enrolment.deviceCertificate, clock.now())
+      const renewal = isDue
         ? await makeCertificationRequest(keys.device.publicArea, config.serial, (digest) =>
             signDigest(tools, keys.device, digest),
           )
         : undefined
       const request = { ...asked, ...(renewal === undefined ? {} : { renewal }) }
-      const result = await attest({ tools, identity: keys, config, client, enrolment, request, signal })
+      const onAsked = (asks: string): void => {
+        pcrs = asks
+      }
+      const common = { tools, identity: keys, config, client, enrolment, onEvent: emit, onAsked, signal }
+      const result = await attest({ ...common, request })
       emit({
         type: 'attested',
         status: result.status,
@@ -128,6 +144,35 @@ export async function openNodeSession(config: AgentConfig, deps: AgentDependenci
     return {
       enrol: (signal) => alone(() => reloading(() => enrol(signal))),
       attest: (request, signal) => alone(() => reloading(() => round(request, signal))),
+      obtain: async (obtain, signal) => {
+        const { status, reason, issued } = await alone(() => reloading(() => round({ obtain }, signal)))
+        if (issued?.kind === obtain.kind) return issued
+        throw new TouchstoneError(
+          'issue.verdict',
+          `the verdict is ${status}${reason === undefined ? '' : `: ${reason}`}`,
+        )
+      },
+      async attestationKey() {
+        const keys = await state.readKeys()
+        const enrolment = await state.readEnrolment()
+        if (keys === undefined || enrolment === undefined || isForgotten)
+          throw new TouchstoneError('agent.not_enrolled')
+        const { ekKind, attestation } = keys
+        const { publicArea: akPublic, privateArea: akPrivate } = attestation
+        const akName = toHex(nameOf(decode('TPM2B_PUBLIC', TPM2B_PUBLIC, akPublic)))
+        if (akName !== enrolment.akName) throw new TouchstoneError('agent.not_enrolled')
+        const { nodeId, akCertificate, chain } = enrolment
+        return {
+          nodeId,
+          ekKind,
+          akName,
+          akPublic,
+          akPrivate,
+          akCertificate,
+          chain,
+          ...(pcrs === undefined ? {} : { pcrs }),
+        }
+      },
       forgetEnrolment() {
         isForgotten = true
       },
@@ -162,7 +207,7 @@ function makeTurns(): <T>(work: () => Promise<T>) => Promise<T> {
   }
 }
 
-const WARNINGS: ReadonlySet<AgentEvent['type']> = new Set(['tpm-cleared', 'failed'])
+const WARNINGS: ReadonlySet<AgentEvent['type']> = new Set(['tpm-cleared', 'failed', 'unlinked'])
 
 /** Every event is a line of the log; results are for relying parties and not for logs. */
 export function reporter({ logger, onEvent }: AgentDependencies): OnEvent {

@@ -1,3 +1,4 @@
+import { makeCertificationRequest } from '../ca/index.ts'
 import { toHex, TouchstoneError } from '../core/index.ts'
 import { activateCredential, certifyCreation, signDigest, type SignedAttest, type TpmTools } from '../device/index.ts'
 import {
@@ -8,10 +9,10 @@ import {
   type OnboardingChallenge,
   type PcrBank,
 } from '../wire/index.ts'
-import { makeCertificationRequest } from './certification-request.ts'
 import type { AgentConfig } from './config.ts'
 import type { OnEvent } from './events.ts'
 import type { Identity } from './identity.ts'
+import { linkQuote } from './link.ts'
 import { checkIssued } from './issued-certificates.ts'
 import { readEventLog, readImaLog } from './measurement-logs.ts'
 import { implementedBanks, quoteAsAsked, type AnsweredQuote } from './quoting.ts'
@@ -56,6 +57,7 @@ export async function onboard(input: OnboardingInput): Promise<StoredEnrolment> 
     signDigest(tools, device, digest),
   )
   const proven = await prove(input, session, request, pcrBanks)
+  const link = config.link === undefined ? undefined : await linkQuote(config.link, proven.quote, onEvent, { signal })
   onEvent({ type: 'onboarding', step: 'finish' })
   const { nodeId, deviceCertificate, akCertificate, chain, interval } = await client.post(
     '/v1/onboarding/finish',
@@ -71,6 +73,7 @@ export async function onboard(input: OnboardingInput): Promise<StoredEnrolment> 
       eventLog: proven.eventLog,
       imaLog: proven.imaLog,
       untrustedPcrs: proven.quote.untrustedPcrs,
+      link,
     },
     onboardingResult,
     signal,

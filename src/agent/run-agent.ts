@@ -38,6 +38,8 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal, deps: A
     const local = await serveLocally(config.stateDir, {
       status: () => status.current(),
       attest: (asked) => session.attest(asked, signal),
+      obtain: (ask) => session.obtain(ask, signal),
+      attestationKey: () => session.attestationKey(),
     })
     try {
       const backoff = makeBackoff({ ...BACKOFF, random })

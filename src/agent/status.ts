@@ -81,6 +81,8 @@ function changeBy(event: AgentEvent, now: number): Partial<AgentStatus> {
       return { certificateExpires: event.notAfter }
     case 'clock':
       return { clock: event.state }
+    case 'unlinked':
+      return {}
     case 'waiting':
       return { nextAttempt: toRfc3339(now + event.milliseconds) }
     case 'failed':

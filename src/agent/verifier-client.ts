@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
 import type { z } from 'zod'
-import { ERRORS, isTouchstoneError, TouchstoneError, type ErrorCode } from '../core/index.ts'
+import { ERRORS, isTouchstoneError, TouchstoneError, type ErrorCode, type JsonValue } from '../core/index.ts'
 import { decodeBody, encodeBody, MEDIA, problem, SIGNATURE_HEADER, type Problem } from '../wire/index.ts'
 import { verifyAnswer } from './answer-signature.ts'
 import { makeTlsAgent } from './tls.ts'
@@ -144,7 +144,25 @@ function refusal(answer: Answer): TouchstoneError {
     return new TouchstoneError('agent.answer', `HTTP status ${answer.status} without a problem body`, { details })
   }
   const code = isErrorCode(found.code) ? found.code : 'agent.refused'
-  return new TouchstoneError(code, found.detail, { hint: found.hint, details })
+  return new TouchstoneError(code, `${found.detail}${decisive(found)}`, { hint: found.hint, details })
+}
+
+/** The verifier puts the check that decided first: a person at the box reads it here and nowhere else. */
+function decisive({ checks = [] }: Problem): string {
+  const [first] = checks
+  if (first === undefined) return ''
+  const rest = checks.length === 1 ? '' : `; ${checks.length - 1} more did not pass`
+  const words = [first.rule ?? first.check, first.claim, first.code].filter((word) => word !== undefined)
+  const values = [
+    first.expected === undefined ? '' : `, expected ${brief(first.expected)}`,
+    first.actual === undefined ? '' : `, got ${brief(first.actual)}`,
+  ]
+  return `: ${words.join(' ')}${values.join('')}${rest}`
+}
+
+function brief(value: JsonValue): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  return text.length <= 120 ? text : `${text.slice(0, 119)}…`
 }
 
 /** What it says is shown to people, and nothing else is made of it. */

@@ -8,6 +8,8 @@ import { checkAttestationKey, readAttestationKey } from './attestation-key.ts'
 import type { AttestationKeyInput, Enrolment } from './attestation-key.ts'
 import { boundChecks } from './bounds.ts'
 import { checkMeasurements } from './measurements.ts'
+import { checkGuest } from './guest.ts'
+import type { GuestContext } from './guest.ts'
 import type { ImaCoverage } from './ima.ts'
 import type { Policy, ReferenceSet } from './policy.ts'
 import { checkQuote } from './quote-checks.ts'
@@ -40,6 +42,8 @@ export interface AppraisalInput {
   readonly pcrs?: ClaimedPcrs
   /** What the last accepted quote of this AK said. */
   readonly prior?: PriorState
+  /** For a guest: what it runs on, which it cannot be better than. */
+  readonly guest?: GuestContext
 }
 
 /** A verdict, and what a verifier keeps of the evidence. */
@@ -68,7 +72,7 @@ export function appraise(input: AppraisalInput): Appraisal {
   const signature = readSignature(input.signature, key)
   const { nonce, prior } = input
   const statement = [
-    ...checkQuote(quote, signature, key, { nonce, selection, prior }),
+    ...checkQuote(quote, signature, key, { nonce, selection, prior, isGuest: input.guest !== undefined }),
     ...checkAttestationKey(key, input.enrolment, ek, quote.attest?.qualifiedSigner),
   ]
   const signed = passed(statement, GENUINE) ? quote.quote : undefined
@@ -90,8 +94,11 @@ export function appraise(input: AppraisalInput): Appraisal {
   const boot = fresh && measurements.boot
   const rules = checkRules({ policy, references, boot, quoted: measurements.quoted })
 
-  // 4. The verdict: what passed affirms, then the worst of what did not.
-  const checks: Check[] = [...statement, ...measurements.checks, ...rules, checkEvaluated(policy, rules)]
+  // 4. What it runs on, where it is a guest: placement, host, and the proof that links the two quotes.
+  const hosted = input.guest === undefined ? [] : checkGuest(input.guest, policy, input)
+
+  // 5. The verdict: what passed affirms, then the worst of what did not.
+  const checks: Check[] = [...statement, ...measurements.checks, ...rules, checkEvaluated(policy, rules), ...hosted]
   return {
     ...verdictOf(boundChecks(checks), policy),
     ...(fresh === undefined ? {} : { attested: { ...fresh.clockInfo, firmwareVersion: fresh.firmwareVersion } }),

@@ -53,6 +53,13 @@ const spec = z.strictObject({
   purpose: z
     .enum(['attestation', 'enrolment', 'any'], { error: 'expected attestation, enrolment or any' })
     .default('any'),
+  /** Makes the policy one for guests alone; without any such policy, guests are judged as nodes are. */
+  guest: z
+    .strictObject({
+      /** Whether each quote must come with its host's, over the two of them: see docs/adr/0014-guest-trust.md. */
+      link: z.enum(['required', 'optional'], { error: 'expected required or optional' }).default('optional'),
+    })
+    .optional(),
   log: z
     .strictObject({
       /** `tolerant`: structural errors of the firmware log, as real machines have them, warn instead of fail. */

@@ -38,6 +38,8 @@ export interface Policy {
   /** The first bank of `pcrs`: the one that is judged. */
   readonly judged: PcrBankSelection
   readonly purpose: PolicySpec['purpose']
+  /** Present where it is for guests. */
+  readonly guest?: NonNullable<PolicySpec['guest']>
   readonly log: PolicySpec['log']
   readonly rules: readonly Rule[]
   /** Rows of the rule table whose fact must be known. */
@@ -159,6 +161,7 @@ function buildPolicy(
     pcrs: spec.pcrs,
     judged,
     purpose: spec.purpose,
+    ...(spec.guest === undefined ? {} : { guest: spec.guest }),
     log: spec.log,
     rules: RULES.flatMap((row) => {
       const matcher = row.matcher(spec)

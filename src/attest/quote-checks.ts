@@ -29,6 +29,8 @@ export interface QuoteExpectation {
   readonly selection: PcrSelection
   /** Absent for a node that was never seen. */
   readonly prior?: PriorState | undefined
+  /** The TPM is a guest's: a program, which keeps its clock over an orderly end alone. */
+  readonly isGuest?: boolean
 }
 
 /** Every point of the quote itself, whatever else failed: one check each. */
@@ -44,7 +46,7 @@ export function checkQuote(
     ...checkSignature(quote, signature, key),
     checkNonce(quote, expected.nonce),
     checkSelection(quote, expected.selection),
-    checkClock(quote.attest, expected.prior),
+    checkClock(quote.attest, expected),
     checkCounters(quote.attest, expected.prior),
     checkFirmwareVersion(quote.attest, expected.prior),
   ]
@@ -134,15 +136,16 @@ const UNKNOWN_NODE = 'no earlier quote of this key is known'
 
 /**
  * The clock goes forward, except that a TPM which lost power without a shutdown may resume behind what it last said, and
- * then says so by `safe` = 0 after a reset (Part 1 section 36.3): that is stated, not judged.
+ * then says so by `safe` = 0 after a reset (Part 1 section 36.3): that is stated, not judged. A guest's TPM that was killed
+ * loses its clock and calls it safe again seconds later; that its state is the newest is what its host's ledger says.
  */
-function checkClock(attest: TpmsAttest | undefined, prior: PriorState | undefined): Check {
+function checkClock(attest: TpmsAttest | undefined, { prior, isGuest = false }: QuoteExpectation): Check {
   const name = 'quote.clock'
   if (attest === undefined) return blocked(name)
   const { clock, safe, resetCount } = attest.clockInfo
   const actual = { clock: clock.toString(), safe }
   if (prior === undefined) return pass(name, { expected: UNKNOWN_NODE, actual })
-  const mayResumeBehind = !safe && resetCount > prior.resetCount
+  const mayResumeBehind = (!safe || isGuest) && resetCount > prior.resetCount
   const detail = { expected: `at least ${prior.clock.toString()}`, actual }
   return judge(clock >= prior.clock || mayResumeBehind, name, 'quote.clock', detail)
 }

@@ -18,6 +18,8 @@ interface Impact {
 
 /** Cryptographic validation failed: nothing of the evidence is worth anything. */
 const UNPROVEN: Impact = { claims: EVERYTHING, fail: 99, warn: 32 }
+/** Whoever rules the host rules the guest's memory, and its TPM with it. */
+const HOSTED: Impact = { claims: EVERYTHING, fail: 96, warn: 32 }
 const UNMEASURED: Impact = { claims: MEASURED, fail: 96, warn: 32 }
 
 /** What each check of the house does to the vector. A check that is not here must not fail unseen: it is UNPROVEN. */
@@ -37,6 +39,14 @@ const IMPACTS: Readonly<Record<string, Impact>> = {
   'ima.structure': { claims: ['executables'], fail: 96, warn: 32 },
   'ima.boot-aggregate': { claims: ['executables'], fail: 96, warn: 32 },
   'policy.evaluated': UNMEASURED,
+  'guest.placement': { claims: ['instance-identity'], fail: 96, warn: 32 },
+  'guest.host-active': HOSTED,
+  'guest.host-boot': HOSTED,
+  'guest.host-fresh': HOSTED,
+  'guest.host-verdict': HOSTED,
+  'link.present': { claims: ['instance-identity'], fail: 96, warn: 32 },
+  'link.host-state': HOSTED,
+  'link.generation': { claims: ['instance-identity'], fail: 96, warn: 32 },
 }
 
 const RULE: Readonly<Record<TrustClaim, Impact>> = {

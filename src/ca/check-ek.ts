@@ -6,6 +6,7 @@ import type { TpmtPublic } from '../tpm/index.ts'
 import type { EkCertificate } from './ek-certificate.ts'
 import { basicConstraintsOf, extendedKeyUsageOf, OID, validatePath } from './path/index.ts'
 import type { Certificate, PathFailure, ValidPath } from './path/index.ts'
+import { isOfGuestCa } from './profile/guests.ts'
 import type { TrustStore } from './trust-store.ts'
 
 export interface EkPolicy {
@@ -61,7 +62,7 @@ export function checkEk(input: EkInput): EkResult {
   checks.push(
     { check: 'ek.certificate', outcome: 'pass', actual: toHex(leaf.serial) },
     keyCheck(input.ekPublic, leaf),
-    purposeCheck(leaf),
+    purposeCheck(leaf, path),
     chainCheck(path, failure, policy),
     validityCheck(path, input),
   )
@@ -80,9 +81,15 @@ function keyCheck(ekPublic: TpmtPublic, leaf: Certificate): Check {
   return failed('ek.key', 'ek.key', digestOf(leaf.spki), digestOf(spki))
 }
 
-/** TCG EK Credential Profile 2.5, sections 3.1.5 and 3.1.7. Old certificates name no purpose at all. */
-function purposeCheck(leaf: Certificate): Check {
+/**
+ * TCG EK Credential Profile 2.5, sections 3.1.5 and 3.1.7. Old certificates name no purpose at all. One of a guest CA,
+ * this fleet's or another's, says that there is no machine behind it.
+ */
+function purposeCheck(leaf: Certificate, path: ValidPath | undefined): Check {
   const check = 'ek.purpose'
+  if ([leaf, ...(path ?? [])].some(isOfGuestCa)) {
+    return failed(check, 'ek.guest', "an endorsement key of a machine's TPM", OID.guestEk)
+  }
   if (basicConstraintsOf(leaf)?.ca === true)
     return failed(check, 'ek.purpose', 'no certificate authority', 'cA is true')
   const purposes = extendedKeyUsageOf(leaf)

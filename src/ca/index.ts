@@ -4,28 +4,29 @@ export type { EkInput, EkPolicy, EkResult } from './check-ek.ts'
 export { checkEk, ekDigestOf } from './check-ek.ts'
 export type { EnrolmentInput } from './check-enrolment.ts'
 export { checkEnrolment } from './check-enrolment.ts'
+export { checkGuestEk } from './check-guest-ek.ts'
+export { makeCertificationRequest } from './certification-request.ts'
 export { checkAk } from './check-keys.ts'
-export { bitString, constructed, integer, oid, sequence, setOfOne, utf8String } from './der-writer.ts'
+export { integer, sequence } from './der-writer.ts'
 export type { EkCertificate, TpmIdentity } from './ek-certificate.ts'
 export { readEkCertificate } from './ek-certificate.ts'
 export type { HardwareIdentity } from './hardware-identity.ts'
 export { hardwareIdentityOf } from './hardware-identity.ts'
-export type {
-  CertificateKind,
-  IssuanceNode,
-  IssuanceTransaction,
-  IssuanceVerdict,
-  IssuedCertificate,
-  IssuedPair,
-  IssueRequest,
-  IssueRules,
-} from './issue.ts'
-export { issue } from './issue.ts'
+export type { IssuanceTransaction, IssueRules } from './issue.ts'
+export { issue, requestDigest } from './issue.ts'
+export type { Door } from './issue.ts'
+export { appKeyDoor } from './issue-app-key.ts'
+export type { IssuedPair, Lifetimes } from './issue-device.ts'
+export { deviceDoor } from './issue-device.ts'
+export type { GuestEkGrant } from './issue-guest-ek.ts'
+export { guestEkDoor } from './issue-guest-ek.ts'
 export { decryptPrivateKey, encryptPrivateKey, generateKey } from './key-file.ts'
 export type { Manifest, ManifestNode } from './manifest.ts'
 export { parseManifest } from './manifest.ts'
 export type { AuthorityInput } from './profile/authorities.ts'
-export { makeIssuingCertificate, makeRootCertificate } from './profile/authorities.ts'
+export { makeGuestAuthorityCertificate, makeIssuingCertificate, makeRootCertificate } from './profile/authorities.ts'
+export type { GuestIdentity } from './profile/guests.ts'
+export { guestIdentityOf, isOfGuestCa } from './profile/guests.ts'
 export type { ResultsCertificateInput, ServerCertificateInput } from './profile/services.ts'
 export { makeResultsCertificate, makeServerCertificate } from './profile/services.ts'
 export type { Issuance, Issuer } from './profile/write-certificate.ts'

@@ -1,19 +1,16 @@
 import { createHash } from 'node:crypto'
-import type { NodeId, Status } from '../core/index.ts'
+import type { Brand, NodeId, Status } from '../core/index.ts'
 import { equalBytes, TouchstoneError } from '../core/index.ts'
 import type { TpmIdentity } from './ek-certificate.ts'
 import type { HardwareIdentity } from './hardware-identity.ts'
 import type { Certificate } from './path/index.ts'
-import { makeAkCertificate, makeDeviceCertificate } from './profile/nodes.ts'
-import type { Issuer } from './profile/write-certificate.ts'
-import { parseRequest } from './request.ts'
 
 /** What the store knows of a node, read in the transaction that will record what is issued to it. */
 export interface IssuanceNode {
   readonly nodeId: NodeId
   /** Only `active` nodes are given anything. */
   readonly state: string
-  /** The serial number under which the node was admitted. */
+  /** The serial number under which the node was admitted; of a guest its UUID. */
   readonly nodeSerial: string
   readonly hardware: HardwareIdentity
   readonly tpm: TpmIdentity | undefined
@@ -33,11 +30,14 @@ export interface IssuanceVerdict {
   /** What the quote was signed with, and the resetCount in it. */
   readonly akName: Uint8Array
   readonly resetCount: number
-  /** SHA-256 of the PKCS#10 request that the quote covers; `undefined` where it covers none. */
+  /** {@link requestDigest} of what the quote covers; `undefined` where it covers nothing that could be issued. */
   readonly requestDigest: Uint8Array | undefined
 }
 
-export type CertificateKind = 'device' | 'ak'
+/** What may be asked for. Each kind has its own digest of a request, so that no quote over one serves for another. */
+export type IssueKind = 'device' | 'guestEk' | 'appKey' | 'release' | 'fleet'
+
+export type CertificateKind = 'device' | 'ak' | 'guestEk' | 'appKey'
 
 export interface IssuedCertificate {
   readonly kind: CertificateKind
@@ -54,93 +54,85 @@ export interface IssuanceTransaction {
   subject(
     nodeId: NodeId,
   ): Promise<{ readonly node: IssuanceNode; readonly verdict: IssuanceVerdict | undefined } | undefined>
-  /** Records what was issued, before anybody is given it. */
-  record(nodeId: NodeId, certificates: readonly IssuedCertificate[]): Promise<void>
 }
 
 export interface IssueRequest {
   readonly nodeId: NodeId
-  /** PKCS#10, DER: by the enrolled device key, and covered by the quote that led to the newest verdict. */
+  /** What is asked for, as the quote that led to the newest verdict covers it. */
   readonly request: Uint8Array
   /** Milliseconds since the Unix epoch. */
   readonly now: number
-  /** 32 bytes from a CSPRNG: two serial numbers. */
-  readonly random: Uint8Array
 }
 
 export interface IssueRules {
   /** Verdicts that count as good. */
   readonly accept: readonly Status[]
-  /** Milliseconds from the nonce to the certificate. */
+  /** Milliseconds from the nonce to what is issued. */
   readonly maxVerdictAge: number
-  /** Milliseconds that certificates live, cut to the issuer's end. */
-  readonly lifetime: number
-  /** Milliseconds before `now` at which certificates begin, for nodes whose clock is behind. */
-  readonly backdate: number
 }
 
-export interface IssuedPair {
-  readonly device: Certificate
-  readonly ak: Certificate
+interface Admission {
+  readonly node: IssuanceNode
+  readonly request: Uint8Array
+  readonly now: number
+}
+
+/** A node that may be given what it asks for, and what that is. Only {@link issue} makes one. */
+export type Admitted = Brand<Admission, 'Admitted'>
+
+/** What one kind adds to the gate: its own checks of the request, and the making of what is given. */
+export interface Door<T> {
+  readonly kind: IssueKind
+  /** Throws `issue.*` where this very request may not be granted. Records what it gives before anybody is given it. */
+  readonly open: (admitted: Admitted) => Promise<T>
 }
 
 /**
- * The one gate. Whatever a node is given ends here, through whichever door it asked: enrolment and renewal alike obtain
- * the device certificate and the AK certificate, and a later kind (guest EK, released key) is another function over the
- * same {@link admitToIssue}. It requires, all inside the transaction:
+ * The one gate. Whatever a node is given ends here, through whichever door it asked: the certificates of the node itself,
+ * at enrolment and renewal alike, those of its guests' endorsement keys and its apps' keys, and signed releases. It
+ * requires, all inside the transaction:
  *
  * - an active node (`issue.unknown_node`, `issue.not_active`);
  * - that its newest verdict is good (`issue.no_verdict`, `issue.verdict`), of the boot it is in now (`issue.other_boot`),
  *   by its enrolled AK (`issue.other_ak`), and younger than the rules set (`issue.verdict_stale`);
- * - that the quote behind that verdict covered this very request (`issue.request_not_quoted`);
- * - that the request was signed by the enrolled device key (`issue.request_signature`, `issue.other_key`).
+ * - that the quote behind that verdict covered this very request of this kind (`issue.request_not_quoted`);
+ * - and what the door asks beyond that.
  *
  * A signature by the device key alone obtains nothing: the key works on a tampered machine too.
  */
-export async function issue(
+export async function issue<T>(
   transaction: IssuanceTransaction,
   request: IssueRequest,
-  issuer: Issuer,
   rules: IssueRules,
-): Promise<IssuedPair> {
-  if (request.random.byteLength !== 32) throw new RangeError('issue needs 32 random bytes')
-  const node = await admitToIssue(transaction, request, rules)
-  const { nodeId, nodeSerial, hardware, tpm } = node
-  const validity = { notBefore: request.now - rules.backdate, notAfter: request.now + rules.lifetime }
-  const device = await makeDeviceCertificate(issuer, {
-    ...validity,
-    serial: request.random.subarray(0, 16),
-    nodeId,
-    nodeSerial,
-    hardware,
-    spki: node.deviceSpki,
-  })
-  const ak = await makeAkCertificate(issuer, {
-    ...validity,
-    serial: request.random.subarray(16),
-    nodeId,
-    tpm,
-    spki: node.akSpki,
-  })
-  await transaction.record(nodeId, [
-    { kind: 'device', certificate: device },
-    { kind: 'ak', certificate: ak },
-  ])
-  return { device, ak }
+  door: Door<T>,
+): Promise<T> {
+  return door.open(await admitToIssue(transaction, request, rules, door.kind))
+}
+
+/** SHA-256 by which a verdict remembers what its quote covered: of the bytes alone for the node's own certificates. */
+export function requestDigest(kind: IssueKind, request: Uint8Array): Buffer {
+  const hash = createHash('sha256')
+  if (kind !== 'device') hash.update(`touchstone request v1\0${kind}\0`, 'ascii')
+  return hash.update(request).digest()
 }
 
 async function admitToIssue(
   transaction: IssuanceTransaction,
   { nodeId, request, now }: IssueRequest,
   rules: IssueRules,
-): Promise<IssuanceNode> {
+  kind: IssueKind,
+): Promise<Admitted> {
   const subject = await transaction.subject(nodeId)
   if (subject === undefined) throw new TouchstoneError('issue.unknown_node')
   const { node, verdict } = subject
   if (node.state !== 'active') throw new TouchstoneError('issue.not_active', `the node is ${node.state}`)
   requireGoodVerdict(node, verdict, now, rules)
-  requireQuotedRequest(node, verdict, request)
-  return node
+  const { requestDigest: quoted } = verdict
+  if (quoted === undefined || !equalBytes(requestDigest(kind, request), quoted)) {
+    throw new TouchstoneError('issue.request_not_quoted')
+  }
+  const admission: Admission = { node, request, now }
+  return admission as Admitted
 }
 
 function requireGoodVerdict(
@@ -159,14 +151,4 @@ function requireGoodVerdict(
   if (age > maxVerdictAge || age < 0) {
     throw new TouchstoneError('issue.verdict_stale', `the newest verdict is ${Math.round(age / 1000)} s old`)
   }
-}
-
-function requireQuotedRequest(node: IssuanceNode, verdict: IssuanceVerdict, request: Uint8Array): void {
-  const digest = createHash('sha256').update(request).digest()
-  if (verdict.requestDigest === undefined || !equalBytes(digest, verdict.requestDigest)) {
-    throw new TouchstoneError('issue.request_not_quoted')
-  }
-  const { spki, signatureProblem } = parseRequest(request)
-  if (signatureProblem !== undefined) throw new TouchstoneError('issue.request_signature')
-  if (!equalBytes(spki, node.deviceSpki)) throw new TouchstoneError('issue.other_key')
 }

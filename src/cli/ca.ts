@@ -23,14 +23,15 @@ interface ShowOptions extends DataDirOptions {
 
 export function caCommand(finish: (code: number) => void): Command {
   return new Command('ca')
-    .description('The certificate authority of a verifier: a root that can be kept offline, and an issuing CA.')
+    .description('The certificate authority of a verifier: a root that can be kept offline, an issuing CA, a guest CA.')
     .addCommand(initCommand(finish))
+    .addCommand(addGuestCommand(finish))
     .addCommand(showCommand(finish))
 }
 
 function initCommand(finish: (code: number) => void): Command {
   return new Command('init')
-    .description('Make a P-384 root and a P-256 issuing CA in <dataDir>/ca, keys encrypted.')
+    .description('Make a P-384 root, and a P-256 issuing CA and guest CA, in <dataDir>/ca, keys encrypted.')
     .option(...DATA_DIR)
     .option(...CONFIG)
     .option(
@@ -43,7 +44,7 @@ function initCommand(finish: (code: number) => void): Command {
     .addHelpText(
       'after',
       `
-The root key is needed again only to make another issuing CA: move <dataDir>/ca/root.key.pem to where no network reaches it.
+The root key is needed again only to make another CA below it: move <dataDir>/ca/root.key.pem to where no network reaches it.
 
 Example:
   touchstone ca init --data-dir /var/lib/touchstone --passphrase-file /etc/touchstone/passphrase`,
@@ -63,7 +64,7 @@ Example:
       const answer = { directory, passphraseFile, chain: [toPem(issuing.der), toPem(root.der)] }
       printObject(parseOutputFormat(options), answer, () =>
         [
-          `root and issuing CA are in ${directory}`,
+          `root, issuing CA and guest CA are in ${directory}`,
           `trust anchor for nodes:  ${join(directory, 'root.pem')}`,
           `passphrase:              ${passphraseFile}${isNew ? ' (made now, random)' : ''}`,
           paint(
@@ -72,6 +73,38 @@ Example:
             'next: move root.key.pem offline, and keep the passphrase apart from backups of this directory',
           ),
         ].join('\n'),
+      )
+      finish(EXIT.done)
+    })
+}
+
+function addGuestCommand(finish: (code: number) => void): Command {
+  return new Command('add-guest')
+    .description('Make the guest CA of an authority that was made before there were guests.')
+    .option(...DATA_DIR)
+    .option(...CONFIG)
+    .option('--passphrase-file <file>', 'encrypts the keys (default: <dataDir>/ca/passphrase)')
+    .option('--organization <name>', 'in its name', 'Touchstone')
+    .option('-o, --output <format>', 'json or yaml')
+    .option('--json', 'the same as -o json')
+    .addHelpText(
+      'after',
+      '\nFor this the key of the root must lie in <dataDir>/ca once more. Restart the verifier then.',
+    )
+    .action(async (options: InitOptions) => {
+      const { addGuestCa, readPassphrase } = await import('../server/index.ts')
+      const named = await dataDirOf(options)
+      const directory = join(named.dataDir, 'ca')
+      const certificate = await addGuestCa(directory, {
+        passphrase: await readPassphrase(resolve(options.passphraseFile ?? named.passphraseFile)),
+        organization: options.organization,
+        now: Date.now(),
+        random: randomBytes,
+      })
+      printObject(
+        parseOutputFormat(options),
+        { directory, certificate: toPem(certificate.der) },
+        () => `the guest CA is in ${directory}`,
       )
       finish(EXIT.done)
     })

@@ -46,6 +46,7 @@ function describe(node: NodeDetail, verdict: AttestationDetail | undefined): str
     row('Node', node.nodeId),
     row('Status', node.status),
     row('Model, serial', `${node.model}, ${node.serial}`),
+    ...(node.guest === undefined ? [] : [row('Guest', node.guest.guest), row('Host', node.guest.host)]),
     row('Admitted', node.admitted),
     ...node.eks.map((ek) => row('EK (SPKI SHA-256)', ek.spkiSha256)),
     row('AK Name', node.akName),

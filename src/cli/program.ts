@@ -2,19 +2,34 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { z } from 'zod'
-import { appraiseCommand } from './appraise.ts'
-import { applyCommand } from './apply.ts'
-import { caCommand } from './ca.ts'
-import { activateCommand, approveCommand, suspendCommand } from './decide.ts'
-import { describeCommand } from './describe.ts'
 import { EXIT, failureOf } from './failure.ts'
-import { getCommand } from './get.ts'
-import { logCommand } from './log-show.ts'
-import { nodeCommand } from './node.ts'
 import { printJson } from './output.ts'
-import { policyCommand } from './policy.ts'
-import { serveCommand } from './serve.ts'
-import { tokenCommand } from './token.ts'
+
+type Finish = (code: number) => void
+
+/** The commands in the order of the help. Each is loaded when it is asked for: reading all of them takes half a second. */
+const COMMANDS: Readonly<Record<string, () => Promise<(finish: Finish) => Command>>> = {
+  serve: async () => (await import('./serve.ts')).serveCommand,
+  node: async () => (await import('./node.ts')).nodeCommand,
+  broker: async () => (await import('./broker.ts')).brokerCommand,
+  vtpm: async () => (await import('./vtpm.ts')).vtpmCommand,
+  key: async () => (await import('./key.ts')).keyCommand,
+  appraise: async () => (await import('./appraise.ts')).appraiseCommand,
+  log: async () => (await import('./log-show.ts')).logCommand,
+  policy: async () => (await import('./policy.ts')).policyCommand,
+  ca: async () => (await import('./ca.ts')).caCommand,
+  token: async () => (await import('./token.ts')).tokenCommand,
+  apply: async () => (await import('./apply.ts')).applyCommand,
+  get: async () => (await import('./get.ts')).getCommand,
+  describe: async () => (await import('./describe.ts')).describeCommand,
+  approve: async () => (await import('./decide.ts')).approveCommand,
+  suspend: async () => (await import('./decide.ts')).suspendCommand,
+  activate: async () => (await import('./decide.ts')).activateCommand,
+  place: async () => (await import('./place.ts')).placeCommand,
+  placement: async () => (await import('./place.ts')).placementCommand,
+  release: async () => (await import('./release.ts')).releaseCommand,
+  recovery: async () => (await import('./recovery.ts')).recoveryCommand,
+}
 
 const EXAMPLE = `
 Examples:
@@ -27,28 +42,18 @@ Examples:
 Exit codes: 0 done, 1 the answer is no, 2 the input cannot be used, 70 a fault of Touchstone.
 Operators' commands read TOUCHSTONE_URL, TOUCHSTONE_CA and TOUCHSTONE_TOKEN_FILE.`
 
-function buildProgram(finish: (code: number) => void): Command {
+/** With the one command that `args` name, or with all of them where it takes all: help, and a name that is none. */
+async function buildProgram(args: readonly string[], finish: Finish): Promise<Command> {
   const program = new Command('touchstone')
     .description('Trust and attestation for fleets of edge nodes.')
     .version(readVersion())
     .showHelpAfterError('(run with --help to see what it takes)')
     .addHelpText('after', EXAMPLE)
-  for (const command of [
-    serveCommand,
-    nodeCommand,
-    appraiseCommand,
-    logCommand,
-    policyCommand,
-    caCommand,
-    tokenCommand,
-    applyCommand,
-    getCommand,
-    describeCommand,
-    approveCommand,
-    suspendCommand,
-    activateCommand,
-  ]) {
-    program.addCommand(command(finish))
+  const [first = ''] = args
+  const named = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined
+  const isVersion = first === '--version' || first === '-V'
+  for (const load of named !== undefined ? [named] : isVersion ? [] : Object.values(COMMANDS)) {
+    program.addCommand((await load())(finish))
   }
   for (const command of everyCommand(program)) command.exitOverride()
   return program
@@ -66,7 +71,7 @@ function everyCommand(command: Command): readonly Command[] {
 /** Runs the command line `args` (without node and script) and gives the exit code of the contract. */
 export async function runCli(args: readonly string[]): Promise<number> {
   let code: number = EXIT.done
-  const program = buildProgram((answer) => {
+  const program = await buildProgram(args, (answer) => {
     code = answer
   })
   try {

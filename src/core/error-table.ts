@@ -62,6 +62,11 @@ const rows = {
     title: 'What came back is not a response of a TPM to this command',
     hint: 'Check that the device or socket belongs to a TPM 2.0 and that nobody else uses the same connection.',
   },
+  'tpm.response_unauthentic': {
+    status: 502,
+    title: 'A response does not carry the proof that this TPM made it',
+    hint: 'Something between the TPM and this process changes what passes. Do not trust this node until that is found.',
+  },
   'tpm.selection_syntax': {
     status: 400,
     title: 'A PCR selection cannot be read',
@@ -81,6 +86,42 @@ const rows = {
     status: 403,
     title: 'A signature does not verify',
     hint: 'Another key signed, or the signed bytes were changed on the way.',
+  },
+  // tpm: releases
+  'release.malformed': {
+    status: 400,
+    title: 'This is no release',
+    hint: 'Give the file that touchstone release sign wrote, whole and unchanged.',
+  },
+  'release.terms': {
+    status: 400,
+    title: 'A release states something that cannot be',
+    hint: 'Its number is at least 1, and its selection is written canonically and names at least one register of each bank.',
+  },
+  'release.policy': {
+    status: 403,
+    title: 'The policy of a release is not that of its terms',
+    hint: 'The file was changed after it was signed; fetch or sign it again.',
+  },
+  'release.key': {
+    status: 403,
+    title: "A release is not signed by the fleet's release key",
+    hint: 'Release keys are P-256. Compare the public key with touchstone release show FILE.',
+  },
+  'release.signature': {
+    status: 403,
+    title: 'The signature of a release is wrong',
+    hint: 'The file was changed after it was signed, or forged; fetch or sign it again.',
+  },
+  'release.other_node': {
+    status: 403,
+    title: 'A release is for another node',
+    hint: 'Releases are signed node by node; ask for one with the reference of this node.',
+  },
+  'release.other_counter': {
+    status: 403,
+    title: 'A release counts on another counter than that of this node',
+    hint: 'Ask for one with the Name of the release counter of this node.',
   },
   // command line
   'usage.arguments': {
@@ -164,6 +205,194 @@ const rows = {
     status: 500,
     title: 'The software TPM did not do what it was asked to',
     hint: 'Its log in the state directory says why.',
+  },
+  // vtpm: the hardware lane's edge
+  'vtpm.tpm_in_use': {
+    status: 409,
+    title: 'Another broker holds this TPM',
+    hint: 'One broker owns a TPM; stop the other, or give this one a TPM of its own.',
+  },
+  'vtpm.tpm_shared': {
+    status: 400,
+    title: 'This address does not give the TPM to the broker alone',
+    hint: 'Use device:/dev/tpm0 (not /dev/tpmrm0) or swtpm:path=/absolute/socket.',
+  },
+  'vtpm.tpm_not_started': {
+    status: 503,
+    title: 'The TPM was reset and nobody has started it',
+    hint: 'Firmware does this with TPM2_Startup; the broker never does, since PCRs could then be made up. Reboot the node.',
+  },
+  'vtpm.tpm_lost': {
+    status: 503,
+    title: 'The TPM was lost while it worked on a command',
+    hint: 'Whether the command was done is unknown; look before repeating it. The broker reconnects by itself.',
+  },
+  'vtpm.lane_busy': {
+    status: 503,
+    title: 'Too many commands of this tenant wait for the TPM',
+    hint: 'Wait for answers before sending more.',
+  },
+  'vtpm.lane_cancelled': {
+    status: 409,
+    title: 'The tenant called its waiting commands off',
+    hint: 'None of them reached the TPM; send again what is still wanted.',
+  },
+  'vtpm.lane_closed': {
+    status: 503,
+    title: 'The broker is stopping',
+    hint: 'Connect again when it is back.',
+  },
+  // vtpm/lane: what is refused, for the audit log; the tenant gets a TPM return code
+  'vtpm.tenant_config': {
+    status: 400,
+    title: 'A tenant of the lane cannot be set up as configured',
+    hint: 'Names are unique, ranges of NV indices and persistent handles do not overlap; the message says which it is.',
+  },
+  'vtpm.malformed': {
+    status: 400,
+    title: 'A TPM command cannot be split into its parts',
+    hint: 'The software that made it is at fault; nothing of it reached the TPM.',
+  },
+  'vtpm.command_unknown': {
+    status: 403,
+    title: 'A TPM command that is not in the table of the lane',
+    hint: 'Commands of vendors and of later revisions are refused until the table names them.',
+  },
+  'vtpm.command_of_owner': {
+    status: 403,
+    title: "A TPM command that belongs to the machine's owner or firmware",
+    hint: 'It would change or destroy what all tenants rely on. Stop the broker and use the TPM directly, if that is meant.',
+  },
+  'vtpm.command_measures': {
+    status: 403,
+    title: 'A TPM command that would change PCRs',
+    hint: 'PCRs say what booted; a guest has its own in its own TPM.',
+  },
+  'vtpm.command_shares_state': {
+    status: 403,
+    title: 'A TPM command whose state all tenants would share',
+    hint: 'Use another command; no tenant of any class may send this one.',
+  },
+  'vtpm.command_of_node': {
+    status: 403,
+    title: 'A TPM command that speaks for the node',
+    hint: 'Apps are certified by the node through the key service: attest with your nonce there.',
+  },
+  'vtpm.command_makes_primary': {
+    status: 403,
+    title: 'Apps make no primary keys',
+    hint: 'Two tenants with one template would get one key. Create keys under your own parent, 0x81000001.',
+  },
+  'vtpm.hierarchy_denied': {
+    status: 403,
+    title: 'A hierarchy that this tenant may not use',
+    hint: 'Apps authorise with their own objects, and with the owner hierarchy for NV indices of their range only.',
+  },
+  'vtpm.not_own': {
+    status: 403,
+    title: "A handle that is not the tenant's own",
+    hint: 'Objects and sessions belong to the tenant that made them and end with a reset of the TPM; NV indices and persistent handles have configured ranges.',
+  },
+  'vtpm.lockout_risk': {
+    status: 403,
+    title: 'An object or NV index without noDA',
+    hint: 'Set noDA (tpm2_create -a "…|noda", tpm2_nvdefine -a "…|no_da"): wrong guesses would lock the TPM for everybody.',
+  },
+  'vtpm.nv_range': {
+    status: 403,
+    title: "An NV index outside the tenant's range",
+    hint: "Define indices within the range that the broker's configuration gives this tenant.",
+  },
+  'vtpm.nv_attributes': {
+    status: 403,
+    title: 'NV attributes that tenants may not set',
+    hint: 'Leave out ppwrite, ppread, platformcreate, policydelete, globallock and orderly; PIN indices are refused as well.',
+  },
+  'vtpm.nv_quota': {
+    status: 403,
+    title: 'The NV quota of the tenant is used up',
+    hint: "Undefine an index, or raise nvBytes in the broker's configuration; each index counts 128 bytes beside its data.",
+  },
+  'vtpm.session_quota': {
+    status: 403,
+    title: 'The session quota of the tenant is used up',
+    hint: "Flush sessions (tpm2_flushcontext -l, -s), or raise sessions in the broker's configuration.",
+  },
+  'vtpm.context_foreign': {
+    status: 403,
+    title: 'A saved context that was not saved for this tenant, or was used before',
+    hint: 'Contexts are good for the tenant that saved them; a session context is good once.',
+  },
+  'vtpm.self_test_denied': {
+    status: 403,
+    title: "A full self-test is for the machine's owner",
+    hint: 'Test without fullTest: that tests what was not tested since power-on.',
+  },
+  'vtpm.capability_denied': {
+    status: 403,
+    title: 'A capability that the lane does not pass on',
+    hint: 'Only the capabilities of the TPM library specification are answered.',
+  },
+  'vtpm.control_denied': {
+    status: 403,
+    title: 'This control command is not for tenants',
+    hint: 'A tenant may ask for capabilities, set locality 0 and cancel; resets, hashes, states and keys are not to be had here.',
+  },
+  'vtpm.socket': {
+    status: 500,
+    title: "A tenant's socket cannot be made",
+    hint: 'The message says why; the directory must belong to the broker, and its path must be short (108 bytes in all).',
+  },
+  'vtpm.socket_in_use': {
+    status: 409,
+    title: 'Another broker serves this socket directory',
+    hint: 'Stop it, or give this broker a runDir of its own.',
+  },
+  'vtpm.lane_key': {
+    status: 500,
+    title: "The lane's key file cannot be used",
+    hint: 'Remove it: contexts that tenants saved are void then, as after a reset of the TPM, and nothing else is lost.',
+  },
+  'vtpm.audit_in_use': {
+    status: 409,
+    title: 'Another broker writes this audit log',
+    hint: 'Stop it, or give this broker a stateDir of its own.',
+  },
+  'vtpm.audit_full': {
+    status: 503,
+    title: 'The audit log cannot be written',
+    hint: 'Commands that have to be written down are refused until there is room on the disk of the state directory.',
+  },
+  'vtpm.audit_damaged': {
+    status: 409,
+    title: 'The audit log was changed after it was written',
+    hint: 'The message names the first entry that does not fit; entries before it are as they were written.',
+  },
+  'vtpm.audit_truncated': {
+    status: 409,
+    title: 'The audit log lacks entries that were written',
+    hint: 'Its end or a whole file is gone; compare with the head that was noted elsewhere.',
+  },
+  // vtpm: linked evidence
+  'link.not_running': {
+    status: 409,
+    title: 'The ledger does not have this guest as running',
+    hint: "Start the guest by its broker: a TPM that the broker did not start is nobody's.",
+  },
+  'link.rate': {
+    status: 429,
+    title: 'The guest asks for links too often',
+    hint: 'Attest every few minutes; the hardware signs once a second for one guest in the long run.',
+  },
+  'link.busy': {
+    status: 503,
+    title: 'Too many guests wait for a link',
+    hint: 'Attest without one, or again in a few seconds.',
+  },
+  'link.unavailable': {
+    status: 503,
+    title: 'The host cannot quote now',
+    hint: "The node must be enrolled and its TPM must answer; the broker's log says what is wrong.",
   },
   // store
   'store.newer': {
@@ -447,6 +676,294 @@ const rows = {
     hint: "The message is the verifier's; its operator can see why under the same request id.",
   },
 
+  // broker: the process on the node
+  'broker.config': {
+    status: 400,
+    title: "The broker's configuration cannot be used",
+    hint: 'The message lists every fault at once; docs/configuration.md has every key.',
+  },
+  'broker.locked': {
+    status: 409,
+    title: 'Another broker works on this state directory',
+    hint: 'Two brokers on one TPM would undo each other. Stop the other one first.',
+  },
+  'broker.agent': {
+    status: 503,
+    title: 'The node agent beside the broker does not answer',
+    hint: "Start it with `touchstone node run`; `agent` in the broker's configuration names its state directory.",
+  },
+  'broker.not_ready': {
+    status: 503,
+    title: "The broker's secrets are not open yet",
+    hint: '`touchstone broker status` says what it waits for; the hardware lane serves the agent meanwhile.',
+  },
+  'broker.stopping': {
+    status: 503,
+    title: 'The broker stops',
+    hint: 'Ask again when it runs; guests go on meanwhile.',
+  },
+  'broker.failed': {
+    status: 500,
+    title: 'The broker failed at something that it did not expect',
+    hint: 'It goes on trying, and its log has the cause. A full or read-only disk below stateDir or runDir is the usual one.',
+  },
+  'broker.unreachable': {
+    status: 503,
+    title: 'The broker does not answer on its socket',
+    hint: 'Start it with `touchstone broker run --config F`, and name its socket with --socket or TOUCHSTONE_BROKER.',
+  },
+
+  // vtpm: the hardware roots
+  'vtpm.sealed_elsewhere': {
+    status: 409,
+    title: 'This was sealed by another TPM, or by this one before it was cleared',
+    hint: 'Nothing was changed. Put the right TPM or board back; otherwise move the state directory aside and restore the guests from escrow.',
+  },
+  'vtpm.storage_root_taken': {
+    status: 409,
+    title: 'Another key is where the storage root should be',
+    hint: 'See what uses handle 0x81010050 (tpm2_readpublic), and remove it with tpm2_evictcontrol if nothing does.',
+  },
+  'vtpm.owner_auth': {
+    status: 409,
+    title: "The TPM's owner has an authorisation value",
+    hint: 'The first start of the broker needs it to be empty: tpm2_changeauth -c owner -p OLD; set it again afterwards if you must.',
+  },
+  'vtpm.counter_taken': {
+    status: 409,
+    title: 'Another NV index is where a counter should be',
+    hint: 'See what uses the index that the message names (tpm2_nvreadpublic), and undefine it if nothing does.',
+  },
+  'vtpm.counter_missing': {
+    status: 409,
+    title: 'A counter of this node is gone from the TPM',
+    hint: 'Somebody undefined it, so what it protected cannot be told from an older copy. Restore the guests from escrow.',
+  },
+  'vtpm.hardware_state': {
+    status: 500,
+    title: 'A file of the hardware roots is missing or damaged',
+    hint: 'Nothing was changed. Put the file back from a backup; otherwise move the state directory aside and restore the guests from escrow.',
+  },
+  'vtpm.release_key_changed': {
+    status: 409,
+    title: 'What this node sealed is bound to another release key',
+    hint: 'Configure the release key that was used at the first start; a new one needs a fresh state directory and escrow.',
+  },
+  'vtpm.release_missing': {
+    status: 409,
+    title: 'There is no release for this node',
+    hint: 'Ask the verifier for one (touchstone release approve NODE), or sign one with touchstone release sign, and put it into releases in the state directory.',
+  },
+  'vtpm.release_not_satisfied': {
+    status: 403,
+    title: 'No release allows what this node has booted',
+    hint: 'Boot what was released, or sign a release for these registers; the message says what each release wanted.',
+  },
+  'vtpm.release_ahead': {
+    status: 400,
+    title: 'The number of a release is too far ahead of the release counter',
+    hint: 'Count on from the value of the counter: each step is a write to NV memory that wears.',
+  },
+  'vtpm.locked': {
+    status: 503,
+    title: 'The node secret is not unsealed',
+    hint: 'The broker unseals it at its start, when a release allows this boot; see its log.',
+  },
+  'vtpm.transport_peer': {
+    status: 400,
+    title: 'This is no public key to agree with',
+    hint: 'Give a P-256 key as DER SubjectPublicKeyInfo.',
+  },
+  'vtpm.node_key': {
+    status: 409,
+    title: "The node's attestation key cannot be loaded",
+    hint: 'Its EK template or its blobs are not those of this TPM; start the node agent first, or let it enrol again.',
+  },
+  // vtpm: the ledger
+  'ledger.missing': {
+    status: 500,
+    title: 'The ledger is gone, and guests are still there',
+    hint: 'Put the newest copy of the file back. Without one, move what is in guests/ to quarantine/, start, and restore each guest with a grant.',
+  },
+  'ledger.damaged': {
+    status: 500,
+    title: 'The ledger is not as this broker wrote it',
+    hint: 'Put the newest copy of the file back; a ledger of another node, or one from before a new node secret, is refused too.',
+  },
+  'ledger.rolled_back': {
+    status: 409,
+    title: 'The ledger is older than the hardware counter says',
+    hint: 'Put the newest copy back. Without one, remove it, move what is in guests/ to quarantine/, start, and restore each guest with a grant.',
+  },
+  'ledger.ahead': {
+    status: 409,
+    title: 'The ledger is newer than the hardware counter says',
+    hint: 'The counter is of another TPM, or the TPM was cleared: bring the TPM back, or restore each guest from its backup with a grant.',
+  },
+  'ledger.unavailable': {
+    status: 503,
+    title: 'The ledger cannot be anchored now',
+    hint: 'The message says whether disk or TPM failed. Running guests go on; try again when it is repaired, then look with touchstone vtpm list.',
+  },
+  'ledger.full': {
+    status: 409,
+    title: 'The ledger has no room for another guest',
+    hint: 'A node keeps 4096 guests, deleted ones included, because their generations must never come back.',
+  },
+  // vtpm: guests
+  'guest.id': {
+    status: 400,
+    title: 'This is not the id of a guest',
+    hint: 'Use a UUID in lower case, such as touchstone vtpm list shows.',
+  },
+  'guest.unknown': {
+    status: 404,
+    title: 'There is no such guest on this node',
+    hint: 'See what there is with touchstone vtpm list; make it with touchstone vtpm create.',
+  },
+  'guest.exists': {
+    status: 409,
+    title: 'There is a guest of this id on this node already',
+    hint: 'Start it with touchstone vtpm start, or take another id.',
+  },
+  'guest.retired': {
+    status: 409,
+    title: 'This guest was deleted here, or has moved to another node',
+    hint: 'Its generations never come back by themselves; bring it back with touchstone vtpm import or restore, and a grant.',
+  },
+  'guest.running': {
+    status: 409,
+    title: 'The guest runs',
+    hint: 'Stop it first with touchstone vtpm stop.',
+  },
+  'guest.not_running': {
+    status: 409,
+    title: 'The guest does not run',
+    hint: 'Start it with touchstone vtpm start; touchstone vtpm describe says how it ended.',
+  },
+  'guest.state_missing': {
+    status: 409,
+    title: "The guest's state is not where it should be",
+    hint: 'Put the directory back, or see with touchstone vtpm describe what can be restored.',
+  },
+  'guest.state_damaged': {
+    status: 409,
+    title: "The guest's state is not authentic",
+    hint: 'It was put into quarantine. touchstone vtpm describe lists what can be restored, with a grant.',
+  },
+  'guest.state_rolled_back': {
+    status: 409,
+    title: "The guest's state is genuine but older than its last stop",
+    hint: 'It was put into quarantine. Put the newest copy back, or restore an older one with a grant: touchstone vtpm describe lists them.',
+  },
+  'guest.state_foreign': {
+    status: 409,
+    title: "The guest's state or key is that of another guest",
+    hint: 'Directories were mixed up; it was put into quarantine. Put the right one back.',
+  },
+  'guest.died': {
+    status: 503,
+    title: "The guest's TPM ended while it was in use",
+    hint: 'Power the guest off, then start its TPM and the guest again: a new TPM under a running guest would have empty PCRs.',
+  },
+  'guest.superseded': {
+    status: 409,
+    title: 'Another state of this guest took its place',
+    hint: 'It was kept in quarantine, and can be restored with a grant.',
+  },
+  'guest.certificate_wrong': {
+    status: 502,
+    title: "The EK certificate that was issued is not for the guest's EK",
+    hint: 'It is asked for again; if it stays so, the verifier mixes guests up.',
+  },
+  'guest.certificate_pending': {
+    status: 409,
+    title: 'The guest has no EK certificate yet, and must not start without one',
+    hint: 'Place it with touchstone place GUEST NODE and see that the verifier is reachable; it is asked for again by itself.',
+  },
+  'guest.grant_needed': {
+    status: 403,
+    title: 'This needs a grant of the verifier',
+    hint: 'Get one with touchstone placement restore GUEST NODE --digest D --generation N, and name its file with --grant.',
+  },
+  'guest.grant_rejected': {
+    status: 403,
+    title: 'The grant does not allow this',
+    hint: 'The message says what differs; ask for a grant for this guest, this state and this node.',
+  },
+  'guest.backup_invalid': {
+    status: 400,
+    title: 'This backup or package cannot be used',
+    hint: 'It is damaged, or of another guest; the message says which part does not fit.',
+  },
+  'guest.key_locked': {
+    status: 409,
+    title: "The guest's key cannot be opened on this node",
+    hint: 'Have it wrapped for this node: touchstone recovery rewrap --to with the transport key that touchstone vtpm node shows.',
+  },
+  'guest.wrap': {
+    status: 403,
+    title: 'A wrapped key does not open',
+    hint: 'It was wrapped for another key, for another guest, or was changed.',
+  },
+  'guest.no_recovery_key': {
+    status: 409,
+    title: 'The broker knows no recovery key',
+    hint: 'Set recoveryKey in its configuration to the public half that touchstone recovery create wrote.',
+  },
+  'guest.storage': {
+    status: 503,
+    title: "A guest's files cannot be written or read",
+    hint: 'The message says why; look at the disk of the state directory. The last good state was left alone.',
+  },
+
+  // vtpm/guest/instance: the processes that are guests' TPMs
+  'guest.attached': {
+    status: 409,
+    title: 'A virtual machine holds this TPM',
+    hint: 'Stop the virtual machine first, or force it: its TPM will fail every command from then on.',
+  },
+  'guest.busy': {
+    status: 503,
+    title: "The guest's TPM did not answer in time",
+    hint: 'A client holds its data socket, or a long command runs; end that client, or try again later.',
+  },
+  'guest.swtpm': {
+    status: 503,
+    title: "A guest's TPM could not be started",
+    hint: 'The message says why. swtpm 0.7 or newer and prlimit (util-linux) must be in PATH.',
+  },
+  'guest.path': {
+    status: 500,
+    title: "A directory of the guests' TPMs cannot be used",
+    hint: 'Use short absolute paths, and let the users of the guests pass through every directory above (mode 0711).',
+  },
+  'guest.control_unavailable': {
+    status: 500,
+    title: 'This Node cannot pass descriptors, so the control channel of a virtual machine cannot be filtered',
+    hint: 'Use the Node that Touchstone ships with, or accept what docs/adr/0011 says with guests.control: direct.',
+  },
+  'control.refused': {
+    status: 403,
+    title: "A guest's control channel does not carry this command",
+    hint: 'State and power belong to the broker: use touchstone vtpm. This is in the audit log.',
+  },
+  'control.sequence': {
+    status: 409,
+    title: 'A control command came outside the reset of a virtual machine',
+    hint: 'A TPM is initialised only as part of a reset. This is in the audit log.',
+  },
+  'control.malformed': {
+    status: 400,
+    title: 'Bytes on a control channel are no command of it',
+    hint: 'The connection was closed. This is in the audit log.',
+  },
+  'control.busy': {
+    status: 409,
+    title: "Another client holds the guest's control channel",
+    hint: 'A TPM belongs to one virtual machine at a time. This is in the audit log.',
+  },
+
   // ca: keys, certificates
   'ca.pem_empty': {
     status: 400,
@@ -592,6 +1109,11 @@ const rows = {
     title: 'The certificate is not that of an endorsement key',
     hint: 'An EK certificate names the purpose 2.23.133.8.1 and is no authority.',
   },
+  'ek.guest': {
+    status: 403,
+    title: "The endorsement key is that of a guest's vTPM",
+    hint: 'A guest is no machine: it is placed on one (touchstone place GUEST NODE) and attests as a guest.',
+  },
   'ek.validity': {
     status: 403,
     title: 'The dates of the EK certificate could not be judged',
@@ -730,6 +1252,131 @@ const rows = {
     status: 403,
     title: 'The newest verdict is too old',
     hint: 'Attest again, with the request in the evidence.',
+  },
+  'issue.malformed': {
+    status: 400,
+    title: 'What is asked for cannot be read',
+    hint: 'The message names the field; node and verifier must speak of the same kind of request.',
+  },
+  'issue.not_placed': {
+    status: 403,
+    title: 'The guest is not placed on this node',
+    hint: 'An operator decides where a guest runs: touchstone place GUEST NODE.',
+  },
+  'issue.other_tenant': {
+    status: 403,
+    title: 'The guest belongs to another tenant',
+    hint: 'Start it for the tenant that its placement names, or place it again: touchstone place GUEST NODE --tenant T.',
+  },
+  'issue.generation': {
+    status: 403,
+    title: 'The guest is of a generation that is over, or out of reach',
+    hint: 'Below the highest that has run or was granted, this is an older copy of its state; far above it, look at what runs on its host.',
+  },
+  'issue.guest_ek': {
+    status: 403,
+    title: "The guest's endorsement key is none that a vTPM has",
+    hint: 'It must follow a TCG EK template in everything but its unique value.',
+  },
+  'issue.guest_ek_taken': {
+    status: 403,
+    title: 'The endorsement key belongs to somebody else',
+    hint: 'One EK is one TPM: a guest may have neither the EK of a node nor that of another guest.',
+  },
+  'issue.guest_ek_changed': {
+    status: 403,
+    title: 'The guest has another endorsement key than before',
+    hint: 'Its vTPM was made anew. If that is what you want: touchstone placement approve GUEST --ek SHA256.',
+  },
+  'issue.no_guest_ca': {
+    status: 409,
+    title: 'This verifier has no guest CA',
+    hint: 'Its authority is older than guests. Make one below the same root: touchstone ca add-guest.',
+  },
+  'issue.app_key': {
+    status: 403,
+    title: 'The certification of the key does not hold',
+    hint: "It must be by this node's AK, over the very key of the request, and the key must be fixed to its TPM.",
+  },
+  'issue.too_many': {
+    status: 403,
+    title: 'The node holds as many certificates for apps as it may',
+    hint: 'Let old ones end, or raise limits.appKeysPerNode.',
+  },
+  'release.selection': {
+    status: 400,
+    title: 'The registers of a release are none that a policy can be bound to',
+    hint: "One bank, sha256, with at least one register, all of them among those that the node's policy has quoted, and none fewer than its secrets were bound to before.",
+  },
+  'release.node_ref': {
+    status: 403,
+    title: 'The reference of the node is not that of its storage root',
+    hint: 'It is SHA-256 over a label and the Name of the storage root.',
+  },
+  'release.node_ref_taken': {
+    status: 403,
+    title: 'Another node has this storage root',
+    hint: 'Releases are signed for one storage root, and so for the node that named it first. If this is that TPM under another NodeId, clear it (TPM2_Clear) and enrol again; else look at what runs on this node.',
+  },
+  'release.node_ref_changed': {
+    status: 403,
+    title: 'The node has named another storage root since it enrolled',
+    hint: 'A storage root changes when its TPM is cleared, and that ends the attestation key too. Enrol the node again if its TPM was cleared; else look at what runs on it.',
+  },
+  'release.counter': {
+    status: 403,
+    title: 'The release counter of the node cannot be what it says',
+    hint: 'It moves to the number of a release only by a boot under that release. Hand in what was signed elsewhere (touchstone release approve NODE --signed FILE), or approve the registers that the node has now (--current).',
+  },
+  'release.unquoted': {
+    status: 403,
+    title: 'The registers of this boot are not known',
+    hint: 'The logs do not replay to the quote, or a register is not quoted; see the failed checks.',
+  },
+  'release.offline': {
+    status: 409,
+    title: 'This verifier cannot sign releases',
+    hint: 'The release key is kept offline: sign there with touchstone release sign, then hand in the file with touchstone release approve NODE --signed FILE.',
+  },
+  'release.no_roots': {
+    status: 409,
+    title: "Nothing is known of this node's storage root",
+    hint: 'Its broker asks for a release at its first start; start it once, then approve.',
+  },
+  'release.number': {
+    status: 409,
+    title: 'The number of the release is taken or over',
+    hint: 'Numbers only rise: leave --release out to take the next one.',
+  },
+  'grant.malformed': {
+    status: 400,
+    title: 'This is no grant',
+    hint: 'Hand in the whole token that the verifier answered, and nothing else.',
+  },
+  'grant.signature': {
+    status: 403,
+    title: "The grant was not signed by the fleet's grant key",
+    hint: 'Ask the verifier that this node is enrolled with for a grant.',
+  },
+  'grant.expired': {
+    status: 403,
+    title: 'The grant is over',
+    hint: 'Ask for another one, with the same command.',
+  },
+  'grant.destination': {
+    status: 409,
+    title: 'The destination is in no state to be given a guest',
+    hint: 'It must be an active machine with a good verdict of this boot that is not stale; see touchstone describe node ID.',
+  },
+  'placement.not_found': {
+    status: 404,
+    title: 'There is no such placement',
+    hint: 'List them with: touchstone placement list.',
+  },
+  'placement.state': {
+    status: 409,
+    title: 'The placement is in no state for that',
+    hint: 'The message says why; look at it with: touchstone placement list.',
   },
   'issue.request_not_quoted': {
     status: 403,
@@ -921,6 +1568,119 @@ const rows = {
     title: 'The IMA log began on other firmware measurements than the quoted ones',
     hint: 'Something was measured into PCR 0 to 9 after the kernel started, or the kernel was started by kexec.',
   },
+  // attest: what a guest runs on
+  'guest.not_placed': {
+    status: 403,
+    title: 'The guest is placed on no node',
+    hint: 'Place it with `touchstone place GUEST NODE` if it may run; otherwise stop it.',
+  },
+  'guest.other_ek': {
+    status: 403,
+    title: 'The TPM is not the one that was certified for this guest',
+    hint: 'A guest has one TPM for life. Find out where this one comes from; a new TPM of the guest must be approved.',
+  },
+  'guest.moved': {
+    status: 403,
+    title: 'The guest is placed on another node than the one that it enrolled on',
+    hint: "Its new node's broker has to obtain an EK certificate for it; the guest is then bound to that node.",
+  },
+  'guest.host_not_active': {
+    status: 403,
+    title: "The guest's host is not active",
+    hint: 'The host was suspended, or waits for approval. Guests on it are trusted again when it is.',
+  },
+  'guest.host_no_verdict': {
+    status: 403,
+    title: "The guest's host has not attested since it enrolled",
+    hint: 'Start the node agent of the host.',
+  },
+  'guest.host_other_boot': {
+    status: 403,
+    title: "The host's verdict is of an earlier boot, or of an earlier key",
+    hint: 'The host attests again by itself; see its log if it does not.',
+  },
+  'guest.host_stale': {
+    status: 403,
+    title: "The host's verdict is too old",
+    hint: 'The host has not attested for a while: see its log. Linked evidence makes guests depend less on its rhythm.',
+  },
+  'guest.host_warning': {
+    status: 403,
+    title: "The host's own verdict is a warning",
+    hint: "See the host's verdict; a guest is never better than its host.",
+  },
+  'guest.host_untrusted': {
+    status: 403,
+    title: 'The host is not trusted, so nothing on it is',
+    hint: "See the host's verdict, which says what is wrong with it.",
+  },
+  'guest.certificate': {
+    status: 403,
+    title: "This is a guest's endorsement key, and no certificate of it came along",
+    hint: "Give the guest its TPM's NV indices: the broker writes the certificate there when it obtains it.",
+  },
+  'guest.certificate_untrusted': {
+    status: 403,
+    title: "The guest's EK certificate is not one of this fleet's guest CA",
+    hint: 'Only what the fleet issued for a placed guest admits one; the message says what is wrong with this one.',
+  },
+  'guest.placed_elsewhere': {
+    status: 403,
+    title: 'The certificate names another node than the one that the guest is placed on',
+    hint: "The broker of the guest's node has to obtain a new certificate for it, and the guest to restart its TPM.",
+  },
+  // attest: linked evidence
+  'link.missing': {
+    status: 403,
+    title: 'Policy asks for linked evidence, and none came',
+    hint: "Set `link` in the guest's agent to the link socket of its broker, and see whether the broker runs.",
+  },
+  'link.host_unknown': {
+    status: 403,
+    title: 'The host that quoted is no node of this fleet',
+    hint: 'The link was made by a broker of somebody else.',
+  },
+  'link.relayed': {
+    status: 403,
+    title: 'The host that quoted is not the one that the guest is placed on',
+    hint: 'The guest, or a copy of it, runs elsewhere than it may; or its evidence was relayed to another host.',
+  },
+  'link.host_quote': {
+    status: 403,
+    title: "The host's quote over the link is not genuine",
+    hint: "It must be signed by the host's enrolled key over both roots. The check names what is wrong with it.",
+  },
+  'link.host_other_boot': {
+    status: 403,
+    title: 'The host has rebooted since its last verdict',
+    hint: 'Its guests are trusted again when the host has attested in this boot.',
+  },
+  'link.host_state_changed': {
+    status: 403,
+    title: 'The registers of the host are not those of its last verdict',
+    hint: 'Something was measured on the host since. Let the host attest again, and see its verdict.',
+  },
+  'link.ledger_leaf': {
+    status: 403,
+    title: "The guest is not among those that its host's ledger says are running",
+    hint: 'The TPM that quoted is a copy, or was not started by the broker; or the link is of another guest.',
+  },
+  'link.generation_leap': {
+    status: 403,
+    title: 'The guest is said to be of a generation that it cannot have reached',
+    hint: 'Its host names a number of starts far above the last that the verifier has seen. Look at what runs on the host.',
+  },
+  'link.generation_old': {
+    status: 403,
+    title: 'The guest runs an older generation than the verifier has seen',
+    hint: 'It was started from an older copy of its state. Stop it, and start it by its broker.',
+  },
+  'link.not_in_batch': {
+    status: 403,
+    title: "The host's quote was not made over this quote of the guest",
+    hint: 'The link belongs to other evidence: replayed, or mixed up between guests.',
+  },
+
   // attest: rules of a policy
   'policy.unauthenticated': {
     status: 403,
@@ -1211,6 +1971,122 @@ const rows = {
     status: 404,
     title: 'There is no such token that could be revoked',
     hint: 'See what there is with touchstone token list.',
+  },
+  // app keys
+  'key.not_found': {
+    status: 404,
+    title: 'There is no such key',
+    hint: 'See what there is with touchstone key list; each tenant sees its own keys alone.',
+  },
+  'key.version': {
+    status: 404,
+    title: 'The key has no such version',
+    hint: 'See its versions with touchstone key show; old ones are gone once they are deleted.',
+  },
+  'key.exists': {
+    status: 409,
+    title: 'There is another key of this name',
+    hint: 'Take another name, ask for the kind and uses that it has, or delete it first.',
+  },
+  'key.kind': {
+    status: 422,
+    title: 'The TPM of this node cannot make keys of this kind',
+    hint: 'Use another kind; every TPM 2.0 has ecdsa-p256, rsa-2048 and hmac-sha256.',
+  },
+  'key.use': {
+    status: 409,
+    title: 'The key is not for this',
+    hint: 'What a key is for is said when it is made, and stays; make another one.',
+  },
+  'key.quota': {
+    status: 409,
+    title: 'The tenant has as many keys, versions or bytes of secrets as it may have',
+    hint: 'Delete keys or old versions that nobody needs; the quota is in the configuration of the broker.',
+  },
+  'key.rate_limited': {
+    status: 429,
+    title: 'The tenant asks faster than it may',
+    hint: 'Wait as long as Retry-After says; the limit is in the configuration of the broker.',
+  },
+  'key.digest': {
+    status: 400,
+    title: 'What is to be signed does not fit the key',
+    hint: 'Send a digest of the hash of its algorithm (SHA-384 for ES384, else SHA-256), or the message; HMAC takes messages alone.',
+  },
+  'key.header': {
+    status: 400,
+    title: 'A header parameter is not for the caller to set',
+    hint: 'alg and kid are those of the key, and parameters that change what a signature means are not signed.',
+  },
+  'key.ciphertext': {
+    status: 400,
+    title: 'The ciphertext does not decrypt under this key',
+    hint: 'Encrypt with RSA-OAEP, SHA-256 for hash and mask, without a label, for the public key of this version.',
+  },
+  'key.registers': {
+    status: 403,
+    title: 'The registers are not what they were when the secret was sealed',
+    hint: 'The secret comes back when its PCRs have their values again; after an intended change, seal it anew.',
+  },
+  'key.damaged': {
+    status: 409,
+    title: 'The file of the key is not what the broker wrote',
+    hint: 'Restore it from a backup of this node, or delete the key and make a new one; nothing is deleted by itself.',
+  },
+  'key.misplaced': {
+    status: 409,
+    title: 'The file of the key belongs to another key or tenant',
+    hint: 'Somebody moved or copied files in the state directory of the broker; put them back where they were.',
+  },
+  'key.elsewhere': {
+    status: 409,
+    title: 'The TPM does not know this key',
+    hint: 'Another TPM made it, or the TPM was cleared since: the key is lost; delete it and make a new one.',
+  },
+  'key.uncertified': {
+    status: 409,
+    title: 'The newest version of the key has no certificate',
+    hint: 'Obtain one with touchstone key certificate; each version has its own.',
+  },
+  'key.no_certificate': {
+    status: 503,
+    title: 'A certificate cannot be obtained now',
+    hint: 'The broker needs the agent of this node, enrolled and good, and a verifier in reach; try again later.',
+  },
+  'key.no_attestation': {
+    status: 503,
+    title: 'The attestation key of this node is not there',
+    hint: 'The broker needs the agent of this node, enrolled; see touchstone node status.',
+  },
+  'key.storage': {
+    status: 503,
+    title: 'The key cannot be stored',
+    hint: 'The disk of the node may be full or read-only; nothing was changed.',
+  },
+  'key.socket': {
+    status: 500,
+    title: 'The socket of the tenant cannot be served',
+    hint: 'Check the run directory of the broker, and that nobody else listens there.',
+  },
+  'key.internal': {
+    status: 500,
+    title: 'The key service failed',
+    hint: 'This is a fault of Touchstone; the log of the broker has the cause under the id of this request.',
+  },
+  'key.unreachable': {
+    status: 503,
+    title: 'The key service cannot be reached',
+    hint: 'Check the path of the socket (--socket or TOUCHSTONE_KEYS), that this user owns it, and that the broker runs.',
+  },
+  'key.answer': {
+    status: 502,
+    title: 'The answer is not that of a key service',
+    hint: 'Check the path of the socket; something else may answer there.',
+  },
+  'key.refused': {
+    status: 403,
+    title: 'The key service refused the call',
+    hint: 'The message carries what it said; it may be newer than this client.',
   },
 } as const satisfies Record<string, ErrorRow>
 

@@ -6,6 +6,14 @@ export { firstFailure } from './check.ts'
 export type { Clock } from './clock.ts'
 export { toRfc3339 } from './clock.ts'
 export { isTouchstoneError, TouchstoneError } from './errors.ts'
+export {
+  configuredFlag,
+  configuredPath,
+  describeConfigurationIssue,
+  oneOf,
+  parseConfiguration,
+  wholeNumber,
+} from './configuration.ts'
 export type { ErrorCode } from './error-table.ts'
 export { ERRORS } from './error-table.ts'
 export { uuidV7 } from './uuid.ts'

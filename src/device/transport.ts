@@ -38,7 +38,12 @@ export async function openTransport(tcti: string, options: TransportOptions = {}
     return serialized(await openDevice(address.path, timeoutMs))
   }
   const endpoint = address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }
-  return serialized(socketLink(await connect(endpoint, Math.min(timeoutMs, CONNECT_TIMEOUT)), timeoutMs))
+  return socketTransport(await connect(endpoint, Math.min(timeoutMs, CONNECT_TIMEOUT)), { timeoutMs })
+}
+
+/** The same over a socket that is connected already. It is the transport's from then on. */
+export function socketTransport(socket: Socket, options: TransportOptions = {}): Transport {
+  return serialized(socketLink(socket, options.timeoutMs ?? COMMAND_TIMEOUT))
 }
 
 interface Link {

@@ -1,30 +1,20 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { parse } from 'yaml'
 import { z } from 'zod'
 import { ADMISSION_MODES } from '../ca/index.ts'
-import { TouchstoneError } from '../core/index.ts'
+import {
+  configuredFlag,
+  configuredPath,
+  describeConfigurationIssue,
+  oneOf,
+  parseConfiguration,
+  TouchstoneError,
+  wholeNumber,
+} from '../core/index.ts'
 
 const DAY = 24 * 3600
-const MAX_FILE = 1 << 20
 
-const path = z.string().min(1, 'expected a path')
-const oneOrMore = z.union([path.transform((one) => [one]), z.array(path).min(1)])
-
-/** Scalars arrive as the text that was written; each key says what it makes of it. */
-function whole(least: number, most: number) {
-  return z
-    .string()
-    .regex(/^\d{1,9}$/, 'expected a whole number')
-    .transform(Number)
-    .refine((value) => value >= least && value <= most, { error: `expected ${least} to ${most}` })
-}
-
-function choice<const T extends readonly [string, ...string[]]>(...values: T) {
-  return z.enum(values, { error: `expected ${values.join(', ')}` })
-}
-
-const flag = choice('true', 'false').transform((text) => text === 'true')
+const oneOrMore = z.union([configuredPath.transform((one) => [one]), z.array(configuredPath).min(1)])
 
 const HOST_PORT = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/
 const listen = z.string().transform((text, context) => {
@@ -37,17 +27,19 @@ const listen = z.string().transform((text, context) => {
 
 const limits = z.strictObject({
   /** Onboardings under way at once: all together, and by one EK. */
-  pendingSessions: whole(1, 1_000_000).default(10_000),
-  pendingSessionsPerEk: whole(1, 10_000).default(32),
+  pendingSessions: wholeNumber(1, 1_000_000).default(10_000),
+  pendingSessionsPerEk: wholeNumber(1, 10_000).default(32),
   /** Nodes that wait for an operator. */
-  pendingNodes: whole(1, 1_000_000).default(10_000),
+  pendingNodes: wholeNumber(1, 1_000_000).default(10_000),
   /** From one address. */
-  requestsPerMinute: whole(1, 10_000_000).default(12_000),
-  onboardingPerMinute: whole(1, 10_000_000).default(600),
+  requestsPerMinute: wholeNumber(1, 10_000_000).default(12_000),
+  onboardingPerMinute: wholeNumber(1, 10_000_000).default(600),
   /** Firmware logs kept of one node. */
-  logsPerNode: whole(1, 10_000).default(16),
-  logBytesPerNode: whole(1, 999_999_999).default(8 << 20),
-  attestationsPerNode: whole(1, 1_000_000).default(1000),
+  logsPerNode: wholeNumber(1, 10_000).default(16),
+  logBytesPerNode: wholeNumber(1, 999_999_999).default(8 << 20),
+  attestationsPerNode: wholeNumber(1, 1_000_000).default(1000),
+  /** Certificates for apps' keys that have not ended. */
+  appKeysPerNode: wholeNumber(1, 1_000_000).default(1000),
 })
 
 interface PolicyFiles {
@@ -60,9 +52,9 @@ const schema = z.strictObject({
   /** Port 0 takes any free one; run.json tells which. */
   listen: listen.prefault('127.0.0.1:8443'),
   /** Database, certificate authority and run.json. Made if need be; mode 0700. */
-  dataDir: path,
+  dataDir: configuredPath,
   /** PEM files. Without them the issuing authority certifies the verifier itself. */
-  tls: z.strictObject({ certificate: path, key: path }).optional(),
+  tls: z.strictObject({ certificate: configuredPath, key: configuredPath }).optional(),
   /** DNS names and addresses that nodes reach the verifier by, besides localhost. */
   tlsNames: oneOrMore.default([]),
   /** PEM files, or folders of them: whose EK certificates are trusted. */
@@ -70,20 +62,20 @@ const schema = z.strictObject({
   ekCertificates: z
     .strictObject({
       /** What a date that has passed amounts to: TPMs outlive their certificates. */
-      expired: choice('warn', 'fail').default('warn'),
+      expired: oneOf('warn', 'fail').default('warn'),
       /** Insecure: for the SHA-1 chains of old vendors. */
-      allowSha1: flag.default(false),
+      allowSha1: configuredFlag.default(false),
     })
     .prefault({}),
   admission: z.enum(ADMISSION_MODES, { error: `expected ${ADMISSION_MODES.join(', ')}` }).default('manifest'),
   /** YAML or JSON: which boxes are expected, with every EK. */
-  manifest: path.optional(),
+  manifest: configuredPath.optional(),
   /** YAML file or folder; policies that are applied later by an operator come before those of the same name here. */
   policies: z
     .union([
-      path.transform((one) => ({ path: one })),
+      configuredPath.transform((one) => ({ path: one })),
       z.strictObject({
-        path: path.optional(),
+        path: configuredPath.optional(),
         /** Names, needed where several policies would serve one purpose. */
         enrolment: z.string().optional(),
         attestation: z.string().optional(),
@@ -92,21 +84,25 @@ const schema = z.strictObject({
     .transform((policies): PolicyFiles => policies)
     .prefault({}),
   /** What becomes of an enrolled TPM that comes with another AK or device key. */
-  reEnrolment: choice('refuse', 'approve', 'allow').default('refuse'),
+  reEnrolment: oneOf('refuse', 'approve', 'allow').default('refuse'),
   /** Seconds between two attestations of a node. */
-  interval: whole(1, DAY).default(300),
+  interval: wholeNumber(1, DAY).default(300),
   /** Seconds that a result is good for. */
-  resultLifetime: whole(1, 30 * DAY).default(900),
+  resultLifetime: wholeNumber(1, 30 * DAY).default(900),
   /** Seconds that device and AK certificates are good for. */
-  certificateLifetime: whole(60, 3650 * DAY).default(90 * DAY),
+  certificateLifetime: wholeNumber(60, 3650 * DAY).default(90 * DAY),
+  /** Seconds that certificates of guests' endorsement keys are good for, cut to the guest CA's end. */
+  guestCertificateLifetime: wholeNumber(3600, 7300 * DAY).default(3650 * DAY),
+  /** PEM of the public release key: then its private half is kept offline, and this verifier signs no releases. */
+  releaseKey: configuredPath.optional(),
   /** Spelling of results: the current draft, or that of 2023, which deployed readers want. */
-  resultProfile: choice('ear-03', 'veraison-2023').default('ear-03'),
+  resultProfile: oneOf('ear-03', 'veraison-2023').default('ear-03'),
   /** Who results say they are from; the verifier's URL unless told otherwise. */
   issuer: z.string().min(1).max(256).optional(),
   /** Opens the keys in <dataDir>/ca; by default the file `passphrase` there. */
-  passphraseFile: path.optional(),
+  passphraseFile: configuredPath.optional(),
   limits: limits.prefault({}),
-  logLevel: choice('trace', 'debug', 'info', 'warn', 'error').default('info'),
+  logLevel: oneOf('trace', 'debug', 'info', 'warn', 'error').default('info'),
 })
 
 type Raw = z.output<typeof schema>
@@ -126,8 +122,10 @@ export async function readServerConfig(file: string): Promise<ServerConfig> {
 
 /** The same of a text; `file` is where it came from. */
 export function parseServerConfig(text: string, file: string): ServerConfig {
-  const parsed = schema.safeParse(parseYaml(text, file))
-  if (!parsed.success) throw invalid(file, parsed.error.issues.flatMap(describeIssue))
+  const read = parseConfiguration(text)
+  if ('fault' in read) throw invalid(file, [read.fault])
+  const parsed = schema.safeParse(read.document)
+  if (!parsed.success) throw invalid(file, parsed.error.issues.flatMap(describeConfigurationIssue))
   const raw = parsed.data
   const faults: string[] = []
   if (raw.admission === 'manifest' && raw.manifest === undefined) {
@@ -145,6 +143,7 @@ export function parseServerConfig(text: string, file: string): ServerConfig {
     ekRoots: raw.ekRoots.map(from),
     passphraseFile: raw.passphraseFile === undefined ? join(dataDir, 'ca', 'passphrase') : from(raw.passphraseFile),
     ...(raw.tls === undefined ? {} : { tls: { certificate: from(raw.tls.certificate), key: from(raw.tls.key) } }),
+    ...(raw.releaseKey === undefined ? {} : { releaseKey: from(raw.releaseKey) }),
     ...(raw.manifest === undefined ? {} : { manifest: from(raw.manifest) }),
     policies: {
       ...raw.policies,
@@ -154,34 +153,11 @@ export function parseServerConfig(text: string, file: string): ServerConfig {
 }
 
 async function readText(file: string): Promise<string> {
-  let text: string
   try {
-    text = await readFile(file, 'utf8')
+    return await readFile(file, 'utf8')
   } catch (cause) {
     throw new TouchstoneError('config.invalid', `cannot read ${file}`, { cause })
   }
-  if (text.length > MAX_FILE) throw invalid(file, ['larger than 1 MiB'])
-  return text
-}
-
-function parseYaml(text: string, file: string): unknown {
-  try {
-    return parse(text, { schema: 'failsafe', merge: false, maxAliasCount: 0, uniqueKeys: true, logLevel: 'error' })
-  } catch (cause) {
-    throw invalid(file, [cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause)])
-  }
-}
-
-function describeIssue(issue: z.core.$ZodIssue): string[] {
-  const at = issue.path.map(String)
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => `${[...at, key].join('.')}: unknown key`)
-  const message =
-    issue.code === 'invalid_type' && issue.input === undefined
-      ? 'is needed'
-      : issue.code === 'invalid_union'
-        ? (issue.errors.at(-1)?.[0]?.message ?? issue.message)
-        : issue.message
-  return [`${at.join('.') || 'document'}: ${message}`]
 }
 
 function invalid(file: string, faults: readonly string[]): TouchstoneError {

@@ -1,6 +1,6 @@
 export { buildApp } from './app.ts'
 export type { AuthorityCertificates, CaInput } from './ca-directory.ts'
-export { initCa, readCaCertificates } from './ca-directory.ts'
+export { addGuestCa, initCa, readCaCertificates } from './ca-directory.ts'
 export { readServerConfig } from './config.ts'
 export { mintToken } from './http/operators.ts'
 export { readPassphrase } from './inputs.ts'

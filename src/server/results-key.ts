@@ -57,7 +57,8 @@ export async function openResultsKey(
   return describe(key, [certificate, ca.issuer.certificate])
 }
 
-async function openKey(path: string, passphrase: string, random: (size: number) => Buffer): Promise<KeyObject> {
+/** The P-256 key of the file at `path`, encrypted; made there where there is none. */
+export async function openKey(path: string, passphrase: string, random: (size: number) => Buffer): Promise<KeyObject> {
   const stored = await readPrivateFile(path)
   if (stored !== undefined) return decryptPrivateKey(stored, passphrase)
   const key = generateKey('P-256')

@@ -10,6 +10,7 @@ import { openStore, sqliteEngine, type Store } from '../store/index.ts'
 import { buildApp } from './app.ts'
 import { type CertificateAuthority, loadCa } from './ca-directory.ts'
 import { readServerConfig, type ServerConfig } from './config.ts'
+import { openGrantKey, openReleaseKey } from './fleet-keys.ts'
 import { makeLogger } from './http/logging.ts'
 import { type Inputs, readInputs } from './inputs.ts'
 import { makePrivateDirectory } from './private-file.ts'
@@ -116,6 +117,8 @@ async function makeDeps(
   const policies = policySource(store, clock, files, config.policies)
   await checkPolicies(policies)
   const { host, port } = config.listen
+  const directory = join(config.dataDir, 'ca')
+  const keys = { passphrase, random: randomBytes }
   return {
     store,
     clock,
@@ -126,7 +129,9 @@ async function makeDeps(
     manifest,
     policies,
     ca,
-    results: await openResultsKey(join(config.dataDir, 'ca'), ca, { passphrase, now, random: randomBytes }),
+    results: await openResultsKey(directory, ca, { passphrase, now, random: randomBytes }),
+    releaseKey: await openReleaseKey(directory, config.releaseKey, keys),
+    grantKey: await openGrantKey(directory, keys),
     secrets: {
       nonce: await store.secrets.ensure('nonce', randomBytes(SECRET_SIZE), now),
       pseudonym: await store.secrets.ensure('pseudonym', randomBytes(SECRET_SIZE), now),

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import { z } from 'zod'
 import { firstFailure, type JsonValue, type NodeId, type Status, type Verdict } from '../core/index.ts'
 import { checkShape, statusShape, vectorShape } from './checks.ts'
-import { hex, integer, json, nodeId, readRow, readRows } from './columns.ts'
+import { bytes, hex, integer, json, nodeId, readRow, readRows } from './columns.ts'
 import type { Tables } from './tables.ts'
 
 export type AttestationPurpose = 'enrolment' | 'attestation'
@@ -67,6 +67,7 @@ const full = summary.extend({
   checks: json(z.array(checkShape)),
   inputs: json(z.record(z.string(), z.json())),
   result: z.string().nullable(),
+  quote: bytes,
 })
 
 export type AttestationSummaryRow = z.output<typeof summary>

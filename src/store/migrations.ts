@@ -13,6 +13,7 @@ export interface Migration {
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first', up: createFirst },
   { version: 2, name: 'sessions of nodes', up: markSessionsOfNodes },
+  { version: 3, name: 'guests', up: addGuests },
 ]
 
 async function markSessionsOfNodes({ schema }: Kysely<Tables>): Promise<void> {
@@ -20,6 +21,70 @@ async function markSessionsOfNodes({ schema }: Kysely<Tables>): Promise<void> {
     .alterTable('onboardingSessions')
     .addColumn('ofNode', 'integer', (c) => c.notNull().defaultTo(0))
     .execute()
+}
+
+/** Guests are records of their own kind beside the machines that they run on. */
+async function addGuests({ schema }: Kysely<Tables>, { bytes }: Engine): Promise<void> {
+  await schema
+    .alterTable('nodes')
+    .addColumn('kind', 'text', (c) => c.notNull().defaultTo('node'))
+    .execute()
+  await schema.alterTable('nodes').addColumn('guestId', 'text').execute()
+  await schema
+    .alterTable('nodes')
+    .addColumn('hostNodeId', 'text', (c) => c.references('nodes.id'))
+    .execute()
+  await schema.createIndex('nodesGuest').on('nodes').column('guestId').execute()
+  await schema.createIndex('nodesHost').on('nodes').column('hostNodeId').execute()
+
+  // Whom or what a certificate is about, beyond the node that obtained it.
+  await schema.alterTable('certificates').addColumn('subject', 'text').execute()
+  await schema.createIndex('certificatesSubject').on('certificates').columns(['kind', 'subject']).execute()
+
+  await schema
+    .createTable('placements')
+    .addColumn('guest', 'text', (c) => c.primaryKey())
+    .addColumn('nodeId', 'text', (c) => c.notNull().references('nodes.id'))
+    .addColumn('tenant', 'text', (c) => c.notNull())
+    .addColumn('state', 'text', (c) => c.notNull())
+    .addColumn('generation', 'bigint', (c) => c.notNull())
+    .addColumn('destination', 'text', (c) => c.references('nodes.id'))
+    .addColumn('ekSha256', 'text')
+    .addColumn('askedEkSha256', 'text')
+    .addColumn('created', 'bigint', (c) => c.notNull())
+    .addColumn('actor', 'text', (c) => c.notNull())
+    .execute()
+  await schema.createIndex('placementsNode').on('placements').columns(['nodeId', 'guest']).execute()
+  // One EK, one guest: two that share one would be copies of each other.
+  await schema.createIndex('placementsEk').on('placements').column('ekSha256').unique().execute()
+
+  await schema
+    .createTable('nodeRoots')
+    .addColumn('nodeId', 'text', (c) => c.primaryKey().references('nodes.id'))
+    .addColumn('nodeRef', 'text', (c) => c.notNull())
+    .addColumn('storageRootName', 'text', (c) => c.notNull())
+    .addColumn('counterName', 'text', (c) => c.notNull())
+    .addColumn('counter', 'bigint', (c) => c.notNull())
+    .addColumn('pcrs', 'text', (c) => c.notNull())
+    .addColumn('transportKey', bytes, (c) => c.notNull())
+    .addColumn('updated', 'bigint', (c) => c.notNull())
+    .execute()
+  // One TPM, one node: what is signed for a storage root is signed for whoever has it.
+  await schema.createIndex('nodeRootsRef').on('nodeRoots').column('nodeRef').unique().execute()
+  await schema
+    .createTable('releases')
+    .addColumn('nodeId', 'text', (c) => c.notNull().references('nodes.id'))
+    .addColumn('nodeRef', 'text', (c) => c.notNull())
+    .addColumn('release', 'bigint', (c) => c.notNull())
+    .addColumn('pcrs', 'text', (c) => c.notNull())
+    .addColumn('pcrDigest', 'text', (c) => c.notNull())
+    .addColumn('document', 'text', (c) => c.notNull())
+    .addColumn('origin', 'text', (c) => c.notNull())
+    .addColumn('created', 'bigint', (c) => c.notNull())
+    .addColumn('actor', 'text', (c) => c.notNull())
+    .addPrimaryKeyConstraint('releasesKey', ['nodeId', 'nodeRef', 'release'])
+    .execute()
+  await schema.createIndex('releasesRef').on('releases').column('nodeRef').execute()
 }
 
 async function createFirst(db: Kysely<Tables>, { bytes }: Engine): Promise<void> {

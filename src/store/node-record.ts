@@ -26,8 +26,16 @@ export interface NodeKeys {
   readonly pcrBanks: readonly PcrBank[]
 }
 
+export interface GuestBinding {
+  /** UUID. */
+  readonly guestId: string
+  readonly hostNodeId: NodeId
+}
+
 export interface NodeRecord extends NodeKeys {
   readonly nodeId: NodeId
+  /** Present for a guest: which one, and the node that it was bound to when it enrolled. */
+  readonly guest?: GuestBinding
   readonly status: NodeStatus
   readonly model: string
   readonly serial: string
@@ -56,6 +64,7 @@ export interface NodeRecord extends NodeKeys {
 
 export interface NewNode extends NodeKeys {
   readonly nodeId: NodeId
+  readonly guest?: GuestBinding
   readonly status: NodeStatus
   readonly model: string
   readonly serial: string

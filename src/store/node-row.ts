@@ -1,10 +1,14 @@
 import { z } from 'zod'
+import { TouchstoneError } from '../core/index.ts'
 import { checkShape, statusShape } from './checks.ts'
 import { bytes, flag, hex, integer, json, nodeId, PCR_BANKS, readRow, u64 } from './columns.ts'
-import type { NodeRecord } from './node-record.ts'
+import type { GuestBinding, NodeRecord } from './node-record.ts'
 
 const row = z.object({
   id: nodeId,
+  kind: z.enum(['node', 'guest']),
+  guestId: z.string().nullable(),
+  hostNodeId: nodeId.nullable(),
   status: z.enum(['pending', 'active', 'suspended']),
   model: z.string(),
   serial: z.string(),
@@ -42,9 +46,10 @@ type Row = z.output<typeof row>
 export function readNode(raw: unknown): NodeRecord | undefined {
   if (raw === undefined) return undefined
   const node = readRow('nodes', row, raw)
-  const { eventLog, lastAttestation, prior, reEnrolment } = parts(node)
+  const { guest, eventLog, lastAttestation, prior, reEnrolment } = parts(node)
   return {
     nodeId: node.id,
+    ...(guest === undefined ? {} : { guest }),
     status: node.status,
     model: node.model,
     serial: node.serial,
@@ -70,6 +75,7 @@ export function readNode(raw: unknown): NodeRecord | undefined {
 /** Columns that are null together make one optional field. */
 function parts(node: Row) {
   return {
+    guest: guestOf(node),
     eventLog: node.lastEventLog,
     prior:
       node.lastNonceIssued === null ||
@@ -106,4 +112,11 @@ function parts(node: Row) {
             ...(node.reenrolApproved === null ? {} : { approved: node.reenrolApproved }),
           },
   }
+}
+
+/** A record of the one kind that has the other's columns is nobody's. */
+function guestOf({ kind, guestId, hostNodeId }: Row): GuestBinding | undefined {
+  if (kind === 'node' && guestId === null && hostNodeId === null) return undefined
+  if (kind === 'guest' && guestId !== null && hostNodeId !== null) return { guestId, hostNodeId }
+  throw new TouchstoneError('store.row', `a row of nodes cannot be read: kind ${kind} with another kind's columns`)
 }

@@ -11,6 +11,9 @@ export interface NodePage {
   readonly after?: string
 }
 
+/** Of one guest's; it moves rarely, and older ones say nothing any more. */
+const MAX_HOSTS = 64
+
 export function nodeRepository(db: Kysely<Tables>) {
   const select = () =>
     db
@@ -48,6 +51,16 @@ export function nodeRepository(db: Kysely<Tables>) {
       )
     },
 
+    /** Records of that guest, newest first: one for each node that it enrolled on. */
+    async byGuest(guestId: string): Promise<NodeRecord[]> {
+      const rows = await select()
+        .where('nodes.guestId', '=', guestId)
+        .orderBy('nodes.id', 'desc')
+        .limit(MAX_HOSTS)
+        .execute()
+      return rows.flatMap((row) => readNode(row) ?? [])
+    },
+
     /** Newest first. */
     async list({ status, limit, after }: NodePage): Promise<NodeRecord[]> {
       let query = select().orderBy('nodes.id', 'desc').limit(limit)
@@ -67,12 +80,15 @@ export function nodeRepository(db: Kysely<Tables>) {
 
     /** False when another node holds this model and serial. */
     async insert(node: NewNode, now: number): Promise<boolean> {
-      const { nodeId, labels, holdsIdentity, pcrBanks, ...columns } = node
+      const { nodeId, guest, labels, holdsIdentity, pcrBanks, ...columns } = node
       const result = await db
         .insertInto('nodes')
         .values({
           ...columns,
           id: nodeId,
+          kind: guest === undefined ? 'node' : 'guest',
+          guestId: guest?.guestId ?? null,
+          hostNodeId: guest?.hostNodeId ?? null,
           labels: JSON.stringify(labels),
           pcrBanks: JSON.stringify(pcrBanks),
           holdsIdentity: holdsIdentity ? 1 : 0,
@@ -93,6 +109,11 @@ export function nodeRepository(db: Kysely<Tables>) {
         .where('status', 'in', from)
         .executeTakeFirst()
       return result.numUpdatedRows === 1n
+    },
+
+    /** The node that a guest runs on from now on. */
+    async setHost(nodeId: NodeId, hostNodeId: string): Promise<void> {
+      await db.updateTable('nodes').set({ hostNodeId }).where('id', '=', nodeId).where('kind', '=', 'guest').execute()
     },
 
     async setIdentityHolder(nodeId: NodeId, holds: boolean): Promise<void> {

@@ -9,6 +9,8 @@ import { migrate } from './migrate.ts'
 import { MIGRATIONS } from './migrations.ts'
 import { nodeRepository } from './nodes.ts'
 import { onboardingSessionRepository } from './onboarding-sessions.ts'
+import { placementRepository } from './placements.ts'
+import { releaseRepository } from './releases.ts'
 import { resourceRepository } from './resources.ts'
 import { secretRepository } from './secrets.ts'
 import type { Tables } from './tables.ts'
@@ -22,6 +24,8 @@ function repositories(db: Kysely<Tables>) {
     logs: evidenceLogRepository(db),
     attestations: attestationRepository(db),
     certificates: certificateRepository(db),
+    placements: placementRepository(db),
+    releases: releaseRepository(db),
     resources: resourceRepository(db),
     tokens: tokenRepository(db),
     audit: auditRepository(db),

@@ -1,3 +1,5 @@
+import type { Generated } from 'kysely'
+
 /**
  * The schema as the queries see it: what goes in and what is compared. What comes out is checked at the edge (see
  * columns.ts), because a database can be edited, restored or written by another version.
@@ -40,6 +42,11 @@ export interface Tables {
     reenrolDeviceKeyName: string | null
     reenrolRequested: number | null
     reenrolApproved: number | null
+    /** `node` or `guest`. */
+    kind: Generated<string>
+    /** UUID of a guest, and the node that it was bound to when it enrolled. */
+    guestId: string | null
+    hostNodeId: string | null
   }
   nodeEks: { spkiSha256: string; nodeId: string; certificate: Uint8Array | null; created: number }
   onboardingSessions: {
@@ -90,6 +97,49 @@ export interface Tables {
     notAfter: number
     pem: string
     revoked: number | null
+    /** A guest's UUID, or tenant and name of an app's key. */
+    subject: string | null
+  }
+  /** Which guest may run where. A row stays when its guest is removed: what was learnt of it holds for its next one. */
+  placements: {
+    guest: string
+    nodeId: string
+    tenant: string
+    /** `placed`, `moving` or `removed`. */
+    state: string
+    /** The highest that was seen or granted. */
+    generation: number
+    /** Where an approved migration takes it. */
+    destination: string | null
+    ekSha256: string | null
+    /** Another EK that asks to be this guest's. */
+    askedEkSha256: string | null
+    created: number
+    actor: string
+  }
+  /** What a node's broker has made in its TPM, as last quoted. */
+  nodeRoots: {
+    nodeId: string
+    nodeRef: string
+    storageRootName: string
+    counterName: string
+    counter: number
+    pcrs: string
+    transportKey: Uint8Array
+    updated: number
+  }
+  releases: {
+    nodeId: string
+    nodeRef: string
+    release: number
+    pcrs: string
+    pcrDigest: string
+    /** JSON, as signed. */
+    document: string
+    /** `verifier` for what a good quote showed, `operator` for what was approved. */
+    origin: string
+    created: number
+    actor: string
   }
   /** Only ever added to: the current document of a name is the one with the highest revision. */
   resources: {

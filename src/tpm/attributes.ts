@@ -1,3 +1,5 @@
+import { columnOf } from './table.ts'
+
 /** TPMA_OBJECT by bit number: TPM 2.0 Library Part 2 section 8.3 (revision 1.83; bits 8, 9 and 19 are younger than 1.38). */
 export const TPMA_OBJECT_BITS = {
   fixedTPM: 1,
@@ -56,3 +58,15 @@ export const TPMA_NV_BITS = {
   PLATFORMCREATE: 30,
   READ_STCLEAR: 31,
 } as const
+
+/** TPMA_OBJECT with these attributes set and all others clear. */
+export function objectAttributes(...names: readonly (keyof typeof TPMA_OBJECT_BITS)[]) {
+  const set: readonly number[] = names.map((name) => TPMA_OBJECT_BITS[name])
+  return columnOf(TPMA_OBJECT_BITS, (bit) => set.includes(bit))
+}
+
+/** TPMA_NV, likewise. */
+export function nvAttributes(...names: readonly (keyof typeof TPMA_NV_BITS)[]) {
+  const set: readonly number[] = names.map((name) => TPMA_NV_BITS[name])
+  return columnOf(TPMA_NV_BITS, (bit) => set.includes(bit))
+}

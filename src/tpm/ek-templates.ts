@@ -1,5 +1,7 @@
 import { equalBytes, fromHex } from '../core/index.ts'
+import { curveOf } from './algorithms.ts'
 import type { CurveName, HashName } from './algorithms.ts'
+import { objectAttributes } from './attributes.ts'
 import type { TpmaObject } from './primitives.ts'
 import type { TpmtPublic } from './public-area.ts'
 
@@ -124,4 +126,28 @@ function namesOfSet(attributes: TpmaObject): readonly string[] {
 
 function attributeText(names: readonly string[]): string {
   return [...names].sort().join('|') || 'none'
+}
+
+/**
+ * What TPM2_CreatePrimary takes to make the EK of this template; `undefined` for a name that no template has. `unique`
+ * goes into the key, so it is the template's too: zeros in the low range, nothing in the high range (B.3 and B.4).
+ */
+export function ekTemplatePublic(name: string): TpmtPublic | undefined {
+  const template = EK_TEMPLATES.find((row) => row.name === name)
+  if (template === undefined) return undefined
+  const { key, nameAlg, attributes, aesBits } = template
+  const common = {
+    nameAlg,
+    objectAttributes: objectAttributes(...attributes),
+    authPolicy: fromHex(template.authPolicy) ?? Buffer.alloc(0),
+  }
+  const symmetric = { algorithm: 'aes', keyBits: aesBits, mode: 'cfb' } as const
+  const zeros = (size: number) => Buffer.alloc(attributes === LOW ? size : 0)
+  if (key.type === 'rsa') {
+    const parameters = { symmetric, scheme: { scheme: 'null' }, keyBits: key.keyBits, exponent: 0 } as const
+    return { type: 'rsa', ...common, parameters, unique: zeros(key.keyBits / 8) }
+  }
+  const { size } = curveOf(key.curveID)
+  const parameters = { symmetric, scheme: { scheme: 'null' }, curveID: key.curveID, kdf: { scheme: 'null' } } as const
+  return { type: 'ecc', ...common, parameters, unique: { x: zeros(size), y: zeros(size) } }
 }

@@ -94,6 +94,11 @@ export function equalSelections(a: PcrSelection, b: PcrSelection): boolean {
   return one !== undefined && one === canonical(b)
 }
 
+/** The same without that register, in every bank. */
+export function withoutRegister(selection: PcrSelection, pcr: number): PcrSelection {
+  return selection.map((bank) => ({ ...bank, pcrs: bank.pcrs.filter((one) => one !== pcr) }))
+}
+
 function canonical(selection: PcrSelection): string | undefined {
   if (new Set(selection.map(({ hash }) => hash)).size !== selection.length) return undefined
   return formatPcrSelection(

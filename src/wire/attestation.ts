@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { bytesSchema, hexSchema } from './bytes.ts'
+import { issued, obtainRequest } from './issue-request.ts'
 import { LIMITS } from './limits.ts'
+import { linkedEvidence } from './link.ts'
 import { pcrBanks } from './pcr-banks.ts'
 import { registerValues } from './register-values.ts'
 
@@ -30,6 +32,8 @@ export const challenge = z.strictObject({
 export const evidenceRequest = z.strictObject({
   /** PKCS#10 by the enrolled device key: renew the device and AK certificates. */
   renewal: bytesSchema(LIMITS.request).optional(),
+  /** What the node's broker obtains; not in one quote with a renewal. */
+  obtain: obtainRequest.optional(),
   /** Who the result is for, and the nonce that they gave. */
   audience: z.string().min(1).max(256).optional(),
   relyingPartyNonce: z.string().min(8).max(88).optional(),
@@ -47,7 +51,11 @@ export const evidence = z.strictObject({
   eventLogDigest: hexSchema(),
   imaLog: bytesSchema(LIMITS.imaLog).optional(),
   untrustedPcrs: registerValues.optional(),
-  request: evidenceRequest.default({}),
+  /** A guest's: its host's quote over this one. Outside of the guest's own quote, because it is made over that. */
+  link: linkedEvidence.optional(),
+  request: evidenceRequest
+    .refine(({ renewal, obtain }) => renewal === undefined || obtain === undefined, 'one thing is issued for one quote')
+    .default({}),
 })
 
 export const attestationResult = z.strictObject({
@@ -62,6 +70,8 @@ export const attestationResult = z.strictObject({
   deviceCertificate: z.string().optional(),
   akCertificate: z.string().optional(),
   chain: z.array(z.string()).optional(),
+  /** Present when something was to be obtained and granted. */
+  issued: issued.optional(),
 })
 
 export type ChallengeRequest = z.output<typeof challengeRequest>

@@ -3,10 +3,78 @@ export { attestationResult, challenge, challengeRequest, evidence, evidenceReque
 export { bytesSchema, hexSchema } from './bytes.ts'
 export type { PcrBank } from './pcr-banks.ts'
 export { PCR_BANKS } from './pcr-banks.ts'
+export type { Grant, MigrationGrant, RestoreGrant } from './grant.ts'
+export { grant, GRANT_TYPE, readGrant } from './grant.ts'
+export type {
+  AppKeyRequest,
+  GuestEkRequest,
+  Issued,
+  IssuedOf,
+  LocalAttestationKey,
+  Obtainable,
+  ObtainRequest,
+  ReleaseRequest,
+} from './issue-request.ts'
+export {
+  decodeIssueRequest,
+  encodeIssueRequest,
+  issued,
+  localAttestationKey,
+  obtainAnswer,
+  obtainRequest,
+} from './issue-request.ts'
+export { guestId, keyName, MAX_GENERATION_LEAP, tenantName } from './placement-names.ts'
 export { wireJsonSchema } from './json-schema.ts'
+export type {
+  KeyAlgorithm,
+  KeyCreation,
+  KeyDetail,
+  KeyKind,
+  KeyList,
+  KeySummary,
+  KeyUse,
+  KeyVersion,
+  TokenRequest,
+} from './keys.ts'
+export {
+  attestRequest,
+  attestResult,
+  certificateResult,
+  decryptRequest,
+  decryptResult,
+  emptyRequest,
+  KEY_KINDS,
+  KEY_LIMITS,
+  keyAlgorithm,
+  keyCreation,
+  keyDeletion,
+  keyDeletionResult,
+  keyDetail,
+  keyKind,
+  keyList,
+  keyPath,
+  keyUse,
+  randomRequest,
+  randomResult,
+  sealRequest,
+  signRequest,
+  signResult,
+  tokenRequest,
+  tokenResult,
+  unsealRequest,
+  unsealResult,
+  verifyRequest,
+  verifyResult,
+} from './keys.ts'
 export { LIMITS } from './limits.ts'
+export type { LedgerLeaf, LinkedEvidence, LinkRequest } from './link.ts'
+export { batchLeaf, ledgerLeaf, linkedEvidence, linkQualifyingData, linkRequest } from './link.ts'
 export type { MediaType } from './media.ts'
 export { decodeBody, encodeBody, MEDIA, SIGNATURE_HEADER } from './media.ts'
+export type { MerkleTree } from './merkle.ts'
+export { isInTree, merkleTree } from './merkle.ts'
+export type { ApiDescription } from './openapi.ts'
+export { openApiOf } from './openapi.ts'
 export type { OnboardingBegin, OnboardingChallenge, OnboardingFinish, OnboardingResult } from './onboarding.ts'
 export { onboardingBegin, onboardingChallenge, onboardingFinish, onboardingResult } from './onboarding.ts'
 export type {
@@ -32,7 +100,53 @@ export {
   resourceDetail,
   resourceList,
 } from './operator.ts'
+export type { GrantAnswer, Placement, PlacementAnswer } from './placement.ts'
+export {
+  grantAnswer,
+  migrationRequest,
+  placementAnswer,
+  placementApproval,
+  placementList,
+  placementQuery,
+  placementRequest,
+  restoreRequest,
+} from './placement.ts'
 export type { Problem } from './problem.ts'
 export { problem } from './problem.ts'
-export type { OnboardingBinding } from './transcript.ts'
-export { evidenceQualifyingData, onboardingBinding, onboardingProof, sha256 } from './transcript.ts'
+export { codedError, problemOf } from './problem-of.ts'
+export type { Release } from './release.ts'
+export { release } from './release.ts'
+export type { ApprovedReleaseList, ReleaseApproval } from './release-approval.ts'
+export { approvedReleaseList, releaseApproval } from './release-approval.ts'
+export { Refusal } from './refusal.ts'
+export type { Route, RouteDefinition } from './route.ts'
+export { defineRoute } from './route.ts'
+export type { KeyBinding, OnboardingBinding } from './transcript.ts'
+export { evidenceQualifyingData, keyQualifyingData, onboardingBinding, onboardingProof, sha256 } from './transcript.ts'
+export type {
+  GuestCreation,
+  GuestDetail,
+  GuestRestore,
+  GuestSummary,
+  VtpmBackup,
+  VtpmNode,
+  VtpmPackage,
+  WrappedKey,
+} from './vtpm.ts'
+export {
+  guestCreation,
+  guestDeletion,
+  guestDetail,
+  guestExport,
+  guestImport,
+  guestList,
+  guestPath,
+  guestQuery,
+  guestRestore,
+  guestStart,
+  guestStop,
+  vtpmBackup,
+  vtpmNode,
+  vtpmPackage,
+  wrappedKey,
+} from './vtpm.ts'

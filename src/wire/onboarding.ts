@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { bytesSchema } from './bytes.ts'
 import { LIMITS } from './limits.ts'
+import { linkedEvidence } from './link.ts'
 import { pcrBanks } from './pcr-banks.ts'
 import { registerValues } from './register-values.ts'
 
@@ -61,6 +62,8 @@ export const onboardingFinish = z.strictObject({
   eventLog: bytesSchema(LIMITS.eventLog, 0),
   imaLog: bytesSchema(LIMITS.imaLog).optional(),
   untrustedPcrs: registerValues.optional(),
+  /** A guest's: its host's quote over this one. */
+  link: linkedEvidence.optional(),
 })
 
 export const onboardingResult = z.strictObject({

@@ -19,7 +19,7 @@ export const pageQuery = z.strictObject({
   after: z.string().max(128).optional(),
 })
 
-function page<T extends z.ZodType>(item: T) {
+export function page<T extends z.ZodType>(item: T) {
   return z.object({ items: z.array(item), next: z.string().optional() })
 }
 
@@ -29,6 +29,8 @@ export const nodeSummary = z.object({
   model: z.string(),
   serial: z.string(),
   labels,
+  /** Present for a guest: its UUID, and the node that it is bound to. */
+  guest: z.object({ guest: z.string(), host: z.string() }).optional(),
   admitted: time,
   /** The last accepted evidence and what was made of it. */
   lastAttestation: z
@@ -45,7 +47,9 @@ export const nodeSummary = z.object({
 
 const certificate = z.object({
   serial: z.string(),
-  kind: z.enum(['device', 'ak']),
+  kind: z.enum(['device', 'ak', 'guestEk', 'appKey']),
+  /** The guest's UUID, or tenant and name of the app's key as `tenant/key`. */
+  subject: z.string().optional(),
   notBefore: time,
   notAfter: time,
   revoked: time.optional(),

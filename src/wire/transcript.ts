@@ -54,13 +54,40 @@ export function onboardingProof(secret: Uint8Array, binding: Uint8Array): Buffer
   return createHmac('sha256', secret).update(binding).digest()
 }
 
-/** The qualifying data of a quote in attestation: the verifier's nonce, and what the node asks for with it. */
+/**
+ * The qualifying data of a quote in attestation: the verifier's nonce, and what the node asks for with it. What its
+ * broker obtains follows as two fields more, kind and bytes; a request without is what it always was, and no list of
+ * fields can be read as the other.
+ */
 export function evidenceQualifyingData(nonce: Uint8Array, request: EvidenceRequest): Buffer {
+  const { renewal, audience, relyingPartyNonce, obtain } = request
   return transcript('touchstone attestation v1', [
     nonce,
-    request.renewal ?? Buffer.alloc(0),
-    Buffer.from(request.audience ?? '', 'utf8'),
-    Buffer.from(request.relyingPartyNonce ?? '', 'utf8'),
+    renewal ?? Buffer.alloc(0),
+    Buffer.from(audience ?? '', 'utf8'),
+    Buffer.from(relyingPartyNonce ?? '', 'utf8'),
+    ...(obtain === undefined ? [] : [Buffer.from(obtain.kind, 'ascii'), obtain.request]),
+  ])
+}
+
+export interface KeyBinding {
+  readonly tenant: string
+  readonly name: string
+  readonly version: number
+  /** Given by whoever is to be convinced. */
+  readonly nonce: Uint8Array
+}
+
+/**
+ * The qualifying data of an app key's certification. The node's AK also certifies in onboarding; with a label of its
+ * own, no nonce that an app chooses makes the one statement pass for the other.
+ */
+export function keyQualifyingData({ tenant, name, version, nonce }: KeyBinding): Buffer {
+  return transcript('touchstone app key v1', [
+    Buffer.from(tenant, 'ascii'),
+    Buffer.from(name, 'ascii'),
+    Buffer.from(String(version), 'ascii'),
+    nonce,
   ])
 }
 

@@ -14,6 +14,7 @@ import { makeRequest } from '../ca/requests.ts'
 import { AK_ATTRIBUTES, attested, creationOf, DEVICE_ATTRIBUTES, quoteOf, softwareKey } from '../ca/software-tpm.ts'
 import { evidenceOf, honest, learned, policyOf, recordedBoot, tpm, without } from './case.ts'
 import { fakeTpm } from './evidence.ts'
+import { contextOf, guestNamed, hostNamed, linksOf } from './hosted.ts'
 
 const document = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'checks.md'), 'utf8')
 const documented = [...document.matchAll(/^\| `([a-z0-9_.-]+)` \|/gm)].map(([, name]) => name ?? '')
@@ -26,6 +27,10 @@ const required = policyOf(`  pcrs: sha256:0-15
   requiredFacts: [secureBoot.dbt]
   kernel: { commandLine: { references: [missing], parameters: { forbidden: [a] } } }
 `)
+
+const host = hostNamed('node')
+const guest = guestNamed('11111111-0000-4000-8000-000000000001')
+const link = linksOf(host, [guest]).get(guest)
 
 const cases: Readonly<Record<string, AppraisalInput>> = {
   'an honest boot': good,
@@ -44,6 +49,11 @@ const cases: Readonly<Record<string, AppraisalInput>> = {
   'another magic': evidenceOf(honest, { magic: 1 }),
   'a policy of facts, parameters and missing references': { ...good, policy: required },
   'that policy without an IMA log': { ...without(good, 'imaLog'), policy: required },
+  'a linked guest': { ...guest.evidence, guest: contextOf(guest, host, link) },
+  'a guest that is placed nowhere': {
+    ...guest.evidence,
+    guest: { ...contextOf(guest, host), placement: undefined, host: undefined },
+  },
   'a policy without rules': { ...good, policy: { ...learned, rules: [] } },
 }
 

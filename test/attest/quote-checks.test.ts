@@ -9,6 +9,7 @@ import { parsePcrSelection, TPM2B_PUBLIC, TPMS_ATTEST } from '../../src/tpm/inde
 import type { TpmsAttest } from '../../src/tpm/index.ts'
 import { checkNamed, evidenceOf, honest, tpm, without } from './case.ts'
 import { fakeTpm, NONCE, quoteOf, signAttest, signBytes } from './evidence.ts'
+import { contextOf, guestNamed, hostNamed } from './hosted.ts'
 
 const good = evidenceOf(honest)
 const goodQuote = quoteOf(tpm, { pcrs: honest.pcrs })
@@ -205,6 +206,14 @@ test('a clock may resume behind the last one after a power cut that the TPM admi
   assert.equal(check.outcome, 'pass')
   assert.deepEqual(check.actual, { clock: '10', safe: false })
   assert.equal(appraisal.status, 'affirming')
+})
+
+test("the clock of a guest's TPM that was killed may resume behind, over a reset and not within one boot", () => {
+  const guest = contextOf(guestNamed('11111111-0000-4000-8000-000000000001'), hostNamed('node-a'))
+  const clockOf = (resetCount: number) =>
+    checkNamed(appraise({ ...at({ clock: 10n, resetCount, restartCount: 0 }), guest }), 'quote.clock')
+  assert.equal(clockOf(4).outcome, 'pass')
+  assert.equal(clockOf(3).outcome, 'fail')
 })
 
 test('the same clock and counters again are not backwards', () => {

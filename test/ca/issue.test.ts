@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { issue } from '../../src/ca/issue.ts'
 import type { IssuanceNode, IssuanceTransaction, IssuanceVerdict, IssuedCertificate } from '../../src/ca/issue.ts'
+import { deviceDoor } from '../../src/ca/issue-device.ts'
 import { generateKey } from '../../src/ca/key-file.ts'
 import { validatePath } from '../../src/ca/path/index.ts'
 import { signerOf } from '../../src/ca/signer.ts'
-import { isTouchstoneError, parseNodeId } from '../../src/core/index.ts'
+import { isTouchstoneError, type NodeId, parseNodeId } from '../../src/core/index.ts'
 import { DAY, NOW } from './certificates.ts'
 import { bytesFor, makeFleet } from './fleet.ts'
 import { makeRequest } from './requests.ts'
@@ -41,9 +42,8 @@ const verdict: IssuanceVerdict = {
 const rules = {
   accept: ['affirming', 'warning'],
   maxVerdictAge: 5 * MINUTE,
-  lifetime: 30 * DAY,
-  backdate: MINUTE,
 } as const
+const lifetimes = { lifetime: 30 * DAY, backdate: MINUTE }
 
 function digestOf(bytes: Buffer): Buffer {
   return createHash('sha256').update(bytes).digest()
@@ -55,8 +55,13 @@ interface Stored {
   readonly unknown?: boolean
 }
 
+interface Recording extends IssuanceTransaction {
+  readonly recorded: IssuedCertificate[]
+  record(id: NodeId, certificates: readonly IssuedCertificate[]): Promise<void>
+}
+
 /** A transaction over one node, and what it was told to record. */
-function transactionOver(stored: Stored): IssuanceTransaction & { readonly recorded: IssuedCertificate[] } {
+function transactionOver(stored: Stored): Recording {
   const recorded: IssuedCertificate[] = []
   return {
     recorded,
@@ -77,13 +82,11 @@ function transactionOver(stored: Stored): IssuanceTransaction & { readonly recor
   }
 }
 
-function ask(transaction: IssuanceTransaction, bytes = request) {
-  return issue(
-    transaction,
-    { nodeId: node.nodeId, request: bytes, now, random: bytesFor('random', 32) },
-    fleet.issuing,
-    rules,
-  )
+function ask(transaction: Recording, bytes = request) {
+  const { lifetime, backdate } = lifetimes
+  const record = transaction.record.bind(transaction)
+  const door = deviceDoor({ issuer: fleet.issuing, random: bytesFor('random', 32), record, lifetime, backdate })
+  return issue(transaction, { nodeId: node.nodeId, request: bytes, now }, rules, door)
 }
 
 describe('the gate', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -86,6 +86,40 @@ test('the demo answers what the contract says, its certificates and token hold e
     }
   })
 
+  await t.test(
+    'two guests have TPMs of their own, and are trusted for their boot, their host and the link to it',
+    () => {
+      const guests = [
+        ...stderr.matchAll(/ guest +([0-9a-f-]{36}), generation 1\n.*Name of its EK +(000b[0-9a-f]{64})\n/g),
+      ]
+      assert.equal(guests.length, 2)
+      assert.equal(new Set(guests.map(([, guest]) => guest)).size, 2)
+      assert.equal(new Set(guests.map(([, , ekName]) => ekName)).size, 2)
+      for (const [, guest = ''] of guests) {
+        const short = guest.slice(0, 8)
+        assert.match(
+          stderr,
+          new RegExp(`affirming +${short}: \\d+ checks passed, 5 on its host, 7 on the host's quote`),
+        )
+      }
+    },
+  )
+
+  await t.test("an app's key in the TPM signed what the published JWK verifies", () => {
+    const [, kid] = / key +ES256 ([\w-]{43})\n/.exec(stderr) ?? []
+    assert.ok(kid !== undefined && stderr.includes(`order 17, by the key ${kid}`))
+  })
+
+  await t.test('old state, an old ledger and a boot that was not released are refused, each with its code', () => {
+    for (const code of ['guest.state_rolled_back', 'ledger.rolled_back', 'vtpm.release_not_satisfied']) {
+      assert.ok(stderr.includes(`[${code}]`), code)
+    }
+  })
+
+  await t.test('a guest on a tampered host is not trusted, though its own boot is good', () => {
+    assert.match(stderr, /contraindicated +guest\.host-verdict: /)
+  })
+
   await t.test('OpenSSL accepts the device certificate under the chain', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'touchstone-test-'))
     t.after(() => rm(directory, { recursive: true }))
@@ -112,7 +146,15 @@ test('the demo answers what the contract says, its certificates and token hold e
     assert.ok(z.object({ jkt: z.string() }).safeParse(payload['cnf']).success)
   })
 
-  await t.test('no directory of the demo is left', async () => {
+  await t.test('no directory and no process of the demo is left, no TPM of a guest either', async () => {
     assert.deepEqual(await readdir(temporary), [])
+    assert.deepEqual(await processesAbout(temporary), [])
   })
 })
+
+/** Command lines of running processes that name this directory. */
+async function processesAbout(directory: string): Promise<readonly string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')))
+  return lines.filter((line) => line.includes(directory)).map((line) => line.replaceAll('\0', ' '))
+}

@@ -5,20 +5,22 @@ import { chmodSync, copyFileSync, readdirSync, rmSync, statSync, writeFileSync }
 import { join } from 'node:path'
 import test from 'node:test'
 import { flattenedVerify } from 'jose'
-import { initCa, loadCa, readCaCertificates } from '../../src/server/ca-directory.ts'
+import { addGuestCa, initCa, loadCa, readCaCertificates } from '../../src/server/ca-directory.ts'
 import { openResultsKey } from '../../src/server/results-key.ts'
 import { code, temporaryDirectory } from '../store/temporary-store.ts'
 
 const input = { passphrase: 'correct horse', organization: 'Test', now: Date.now(), random: randomBytes }
 
-test('makes a P-384 root and a P-256 issuing authority that openssl accepts, all files private', async (t) => {
+test('makes a P-384 root, a P-256 issuing authority and a guest CA that openssl accepts, all files private', async (t) => {
   const directory = join(temporaryDirectory(t), 'ca')
   await initCa(directory, input)
-  assert.deepEqual(readdirSync(directory).toSorted(), ['issuing.key.pem', 'issuing.pem', 'root.key.pem', 'root.pem'])
+  const names = ['guest', 'issuing', 'root'].flatMap((name) => [`${name}.key.pem`, `${name}.pem`])
+  assert.deepEqual(readdirSync(directory).toSorted(), names)
   assert.equal(statSync(directory).mode & 0o777, 0o700)
   for (const name of readdirSync(directory)) assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600, name)
   const file = (name: string) => join(directory, name)
   execFileSync('openssl', ['verify', '-x509_strict', '-CAfile', file('root.pem'), file('issuing.pem')])
+  execFileSync('openssl', ['verify', '-x509_strict', '-CAfile', file('root.pem'), file('guest.pem')])
   const text = execFileSync('openssl', ['x509', '-in', file('root.pem'), '-noout', '-text']).toString()
   assert.match(text, /secp384r1/)
 })
@@ -79,4 +81,19 @@ test('a damaged certificate of an authority is refused', async (t) => {
   await initCa(directory, input)
   writeFileSync(join(directory, 'root.pem'), 'nothing')
   await assert.rejects(loadCa(directory, input.passphrase, input.now), code('ca.pem_empty'))
+})
+
+test('an authority that is older than guests gets its guest CA later, while the key of the root is there', async (t) => {
+  const directory = join(temporaryDirectory(t), 'ca')
+  await initCa(directory, input)
+  await assert.rejects(addGuestCa(directory, input), code('ca.exists'))
+  for (const name of ['guest.pem', 'guest.key.pem']) rmSync(join(directory, name))
+  assert.equal((await loadCa(directory, input.passphrase, input.now)).guest, undefined)
+  const made = await addGuestCa(directory, input)
+  const { guest } = await loadCa(directory, input.passphrase, input.now)
+  assert.deepEqual(guest?.certificate.der, made.der)
+  copyFileSync(join(directory, 'issuing.pem'), join(directory, 'guest.pem'))
+  await assert.rejects(loadCa(directory, input.passphrase, input.now), code('ca.key_mismatch'))
+  for (const name of ['guest.pem', 'root.key.pem']) rmSync(join(directory, name))
+  await assert.rejects(addGuestCa(directory, input), code('ca.missing'))
 })

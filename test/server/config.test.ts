@@ -33,6 +33,8 @@ reEnrolment: approve
 interval: 7
 resultLifetime: 1200
 certificateLifetime: 3600
+guestCertificateLifetime: 7200
+releaseKey: release.pem
 resultProfile: veraison-2023
 issuer: https://verifier.example
 passphraseFile: secret
@@ -44,6 +46,8 @@ logLevel: debug
   assert.deepEqual(config.tls, { certificate: '/etc/touchstone/a.pem', key: '/etc/touchstone/b.pem' })
   assert.deepEqual(config.ekCertificates, { expired: 'fail', allowSha1: true })
   assert.equal(config.interval, 7)
+  assert.equal(config.guestCertificateLifetime, 7200)
+  assert.equal(config.releaseKey, '/etc/touchstone/release.pem')
   assert.equal(config.limits.pendingSessions, 3)
   assert.equal(config.limits.pendingNodes, 10_000)
 })

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { FastifyInstance } from 'fastify'
-import { makeCertificationRequest } from '../../src/agent/certification-request.ts'
-import { readEkCertificate } from '../../src/ca/index.ts'
+import { makeCertificationRequest, readEkCertificate } from '../../src/ca/index.ts'
 import { decode } from '../../src/codec/index.ts'
 import { toHex } from '../../src/core/index.ts'
 import {
@@ -68,11 +67,11 @@ export async function testNode(powered: Powered, claim: { model: string; serial:
   const makeKeys = async (slot = '1') => loadKeys(await makeStoredKeys(), slot)
   type Keys = Awaited<ReturnType<typeof makeKeys>>
 
-  const begin = (app: FastifyInstance, keys: Pick<Keys, 'ak'>) =>
+  const begin = (app: FastifyInstance, keys: Pick<Keys, 'ak'>, certificate = ekCertificate) =>
     send(
       app,
       '/v1/onboarding/begin',
-      { ekPublic: ek.publicArea, ekCertificate, akPublic: keys.ak.publicArea, ...claim },
+      { ekPublic: ek.publicArea, ekCertificate: certificate, akPublic: keys.ak.publicArea, ...claim },
       onboardingChallenge,
     )
 
@@ -123,8 +122,8 @@ export async function testNode(powered: Powered, claim: { model: string; serial:
     return send(app, '/v1/onboarding/finish', body, onboardingResult)
   }
 
-  const onboard = async (app: FastifyInstance, keys: Keys) =>
-    finish(app, await proveRound(await begin(app, keys), keys))
+  const onboard = async (app: FastifyInstance, keys: Keys, certificate = ekCertificate) =>
+    finish(app, await proveRound(await begin(app, keys, certificate), keys))
 
   const ask = (app: FastifyInstance, nodeId: string, keys: Pick<Keys, 'akName'>) =>
     send(app, '/v1/attestation/challenge', { nodeId, akName: keys.akName }, challenge)

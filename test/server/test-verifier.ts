@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { FastifyInstance } from 'fastify'
 import type { z } from 'zod'
-import { type Manifest, parseTrustStore } from '../../src/ca/index.ts'
+import { generateKey, type Manifest, parseTrustStore, signerOf } from '../../src/ca/index.ts'
 import { buildApp, initCa, mintToken } from '../../src/server/index.ts'
 import { loadCa } from '../../src/server/ca-directory.ts'
 import { parseServerConfig } from '../../src/server/config.ts'
+import { grantKeyOf } from '../../src/server/fleet-keys.ts'
 import { makeLogger } from '../../src/server/http/logging.ts'
 import { openResultsKey } from '../../src/server/results-key.ts'
 import type { VerifierDeps } from '../../src/server/services/deps.ts'
@@ -23,6 +24,7 @@ export interface TestVerifierOptions {
   readonly manifest?: Manifest
   /** PEM texts. */
   readonly ekRoots?: readonly string[]
+  readonly keys?: Partial<Pick<VerifierDeps, 'ca' | 'releaseKey'>>
 }
 
 /** A whole verifier in process, on a real store and a real authority, with a clock that the test can move. */
@@ -38,6 +40,7 @@ export async function testVerifier(t: TestContext, options: TestVerifierOptions 
   const origin = { revision: 0, source: 'file', updated: 0 } as const
   const files = (options.policies ?? []).map((text) => loadResource(text, origin))
   const lines: string[] = []
+  const releaseSigner = signerOf(generateKey('P-256'))
   const config = parseServerConfig('dataDir: /nowhere\nadmission: open\ninterval: 30', '/nowhere/x.yaml')
   const deps: VerifierDeps = {
     store,
@@ -50,6 +53,9 @@ export async function testVerifier(t: TestContext, options: TestVerifierOptions 
     policies: policySource(store, clock, files, {}),
     ca,
     results,
+    releaseKey: { publicKey: releaseSigner.spki, sign: (message) => releaseSigner.sign(message, 'ieee-p1363') },
+    grantKey: await grantKeyOf(generateKey('P-256')),
+    ...options.keys,
     secrets: { nonce: randomBytes(32), pseudonym: randomBytes(32) },
     version: '0.0.0',
   }

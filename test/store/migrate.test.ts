@@ -8,6 +8,7 @@ import { openStore, sqliteEngine } from '../../src/store/index.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { type Migration, MIGRATIONS } from '../../src/store/migrations.ts'
 import type { Tables } from '../../src/store/tables.ts'
+import { newNode } from './records.ts'
 import { code, temporaryDirectory, temporaryStore } from './temporary-store.ts'
 
 test('a database that is newer than the program is refused and left as it is', async (t) => {
@@ -43,4 +44,29 @@ test('a migration that fails in the middle leaves nothing of itself behind', asy
   )
   assert.ok(!(await db.introspection.getTables()).some((table) => table.name === 'half_made'))
   await migrate(db, engine, [...MIGRATIONS, { ...broken, up: () => Promise.resolve() }], 0)
+})
+
+test('what was enrolled before there were guests is a machine afterwards', async (t) => {
+  const path = join(temporaryDirectory(t), 'data', 'x.db')
+  const engine = sqliteEngine(path)
+  const db = new Kysely<Tables>({ dialect: engine.dialect, plugins: [new CamelCasePlugin()] })
+  await migrate(db, engine, MIGRATIONS.slice(0, 2), 0)
+  const { nodeId, labels, pcrBanks, holdsIdentity, ...columns } = newNode(1)
+  const row = { ...columns, id: nodeId, labels: JSON.stringify(labels), pcrBanks: JSON.stringify(pcrBanks) }
+  assert.ok(holdsIdentity)
+  await db
+    .insertInto('nodes')
+    .values({ ...row, holdsIdentity: 1, created: 1, enrolled: 1 })
+    .execute()
+  await db
+    .insertInto('certificates')
+    .values({ serial: '01', nodeId, kind: 'ak', keyName: 'ab', notBefore: 1, notAfter: 9, pem: 'pem' })
+    .execute()
+  await db.destroy()
+  const store = await openStore(sqliteEngine(path), 0)
+  t.after(() => store.close())
+  const node = await store.nodes.byId(nodeId)
+  assert.deepEqual([node?.nodeId, node?.guest], [nodeId, undefined])
+  const [certificate] = await store.certificates.ofNode(nodeId, 0, 9)
+  assert.deepEqual([certificate?.kind, certificate?.subject], ['ak', undefined])
 })

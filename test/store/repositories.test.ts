@@ -31,6 +31,7 @@ test('attestations come back whole, newest first, and only so many of a node are
     firstFailure: checks[1],
     inputs: { policy: 'ab' },
     result: 'token',
+    quote: attestation(14, 1).quote,
   })
   assert.equal(await store.attestations.byId(id(11)), undefined)
 })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import {
   measureInto,
+  measureIntoTpm,
   powerOff,
   powerOn,
   readBoot,
@@ -183,6 +184,27 @@ test('does not measure into a started TPM what begins before its startup', async
   await whileOn({}, async () => {
     await assert.rejects(measureInto({ directory, boot: bootOf(startupLocality(3)) }), coded('standin.state'))
   })
+})
+
+test('measures a boot into a TPM of one bank, and compares what both have', async () => {
+  const narrow = (await factory.make('narrow')).directory
+  const logs = join(narrow, 'elsewhere')
+  const boot = await readBoot('honest')
+  const first = await powerOn({ directory: narrow })
+  await tpm2(first.tcti, 'tpm2_pcrallocate', 'sha1:none+sha256:all+sha384:none+sha512:none')
+  await first.powerOff()
+  const on = await powerOn({ directory: narrow })
+  try {
+    const { tcti } = on
+    const sha1 = { ...boot, pcrs: { sha1: boot.pcrs?.['sha1'] ?? {} } }
+    await assert.rejects(measureIntoTpm({ tcti, boot: sha1, logs }), coded('standin.pcrs'))
+    const measured = await measureIntoTpm({ tcti, boot, logs })
+    assert.deepEqual(await pcrsOf(tcti, 'sha256'), Object.values(boot.pcrs?.['sha256'] ?? {}))
+    assert.deepEqual(await readFile(measured.eventLog), boot.eventLog)
+    await assert.rejects(measureIntoTpm({ tcti, boot, logs }), coded('standin.state'))
+  } finally {
+    await on.powerOff()
+  }
 })
 
 test('refuses to switch on a box that is on, and leaves it on', async () => {

@@ -5,7 +5,7 @@ import { decode, encode } from '../../src/codec/index.ts'
 import { isTouchstoneError } from '../../src/core/index.ts'
 import { digest, HASHES, matchEkTemplate, nvNameOf, TPM2B_PUBLIC, TPM_RH } from '../../src/tpm/index.ts'
 import type { HashName, TpmtPublic } from '../../src/tpm/index.ts'
-import { EK_TEMPLATES } from '../../src/tpm/ek-templates.ts'
+import { EK_TEMPLATES, ekTemplatePublic } from '../../src/tpm/ek-templates.ts'
 import { TPMS_NV_PUBLIC } from '../../src/tpm/nv-public.ts'
 import { sharedData, SKIP_WITHOUT_SHARED_DATA } from '../fixtures/shared-data.ts'
 import { softwareEk } from '../fixtures/tpm/software-ek.ts'
@@ -151,4 +151,19 @@ test('has no template for other sizes, curves and types', () => {
   const { ek } = softwareEk('p256')
   const curve = Object.assign({}, ek, { parameters: { ...ek.parameters, curveID: 'nist_p192' } })
   assert.deepEqual(matchEkTemplate(curve), { difference: 'no template has a key like this one: nist_p192' })
+})
+
+for (const { name } of EK_TEMPLATES) {
+  test(`what makes an EK of template ${name} is recognised as it`, () => {
+    const template = ekTemplatePublic(name) ?? assert.fail()
+    assert.deepEqual(matchEkTemplate(template), { name })
+    // The low range has zeros as long as the key in it, the high range nothing.
+    const size =
+      template.type === 'rsa' ? template.unique.byteLength : template.type === 'ecc' && template.unique.x.byteLength
+    assert.equal(size, { 'L-1': 256, 'L-2': 32 }[name] ?? 0)
+  })
+}
+
+test('there is no template of another name', () => {
+  assert.equal(ekTemplatePublic('L-3'), undefined)
 })

@@ -96,6 +96,40 @@ export function authorityKeyIdOf(certificate: Certificate): Buffer | undefined {
   )
 }
 
+/** RFC 5280 section 4.2.1.4: the policies as dotted object identifiers; empty where there are none. */
+export function policiesOf(certificate: Certificate): readonly string[] {
+  const policies = readExtension(certificate, OID.certificatePolicies, 'certificatePolicies', (reader) =>
+    readElement(reader, 'value', TAG.sequence, () =>
+      readAll(reader, () =>
+        readElement(reader, 'policy', TAG.sequence, () => {
+          const identifier = readOid(reader, 'policyIdentifier')
+          readAll(reader, () => readAny(reader, 'policyQualifiers'))
+          return identifier
+        }),
+      ),
+    ),
+  )
+  return policies ?? []
+}
+
+/** The choice of GeneralName that is a uniformResourceIdentifier. */
+const URI = primitiveTag(6)
+
+/** The URIs among the subject alternative names (RFC 5280 section 4.2.1.6); empty where there are none. */
+export function urisOf(certificate: Certificate): readonly string[] {
+  const names = readExtension(certificate, OID.subjectAltName, 'subjectAltName', (reader) =>
+    readElement(reader, 'value', TAG.sequence, () =>
+      readAll(reader, () => {
+        if (nextTag(reader) === URI)
+          return readElement(reader, 'uri', URI, (size) => reader.bytes(size).toString('latin1'))
+        readAny(reader, 'name')
+        return undefined
+      }),
+    ),
+  )
+  return names?.filter((name) => name !== undefined) ?? []
+}
+
 /** The choice of GeneralName that is a directoryName. */
 const DIRECTORY_NAME = constructedTag(4)
 

@@ -27,8 +27,10 @@ export {
   directoryNamesOf,
   extendedKeyUsageOf,
   keyUsageBit,
+  policiesOf,
   readBasicConstraints,
   subjectKeyIdOf,
+  urisOf,
 } from './extensions.ts'
 export type { Name } from './name.ts'
 export { describeName, isSameName, readName } from './name.ts'

@@ -7,6 +7,7 @@ export const OID = {
   organizationName: '2.5.4.10',
   organizationalUnitName: '2.5.4.11',
   // RFC 5280 section 4.2.1
+  subjectDirectoryAttributes: '2.5.29.9',
   subjectKeyIdentifier: '2.5.29.14',
   keyUsage: '2.5.29.15',
   subjectAltName: '2.5.29.17',
@@ -43,6 +44,7 @@ export const OID = {
   tpmManufacturer: '2.23.133.2.1',
   tpmModel: '2.23.133.2.2',
   tpmVersion: '2.23.133.2.3',
+  tpmSpecification: '2.23.133.2.16',
   ekCertificate: '2.23.133.8.1',
   aikCertificate: '2.23.133.8.3',
   verifiedTpmFixed: '2.23.133.11.1.2',
@@ -51,4 +53,9 @@ export const OID = {
   // Touchstone's own: the UUID ceae99ac-ed93-456f-8e90-54e1b5214bbe under 2.25 (ITU-T X.667), so that no arc had to be
   // registered. The key signs results and answers to nodes.
   resultSigning: '2.25.274727543694517028308880336840191724478',
+  // 351ee45e-69c6-4551-a271-b24f3f8f2a38: the policy of the guest CA. Certificates under it are of endorsement keys of
+  // vTPMs, and never of a machine's TPM.
+  guestEk: '2.25.70609484551929115707165932579797805624',
+  // 8d47f735-cd4d-461a-9e87-615493e9f8f3: the purpose of a certificate for an app's key.
+  appKey: '2.25.187794814500431671417845486490181302515',
 } as const

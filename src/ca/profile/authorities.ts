@@ -2,7 +2,14 @@ import { OID } from '../path/index.ts'
 import type { Certificate } from '../path/index.ts'
 import type { Signer } from '../signer.ts'
 import { distinguishedName } from './names.ts'
-import { basicConstraints, keyUsage, policies, writeCertificate, writeSelfSigned } from './write-certificate.ts'
+import {
+  basicConstraints,
+  extendedKeyUsage,
+  keyUsage,
+  policies,
+  writeCertificate,
+  writeSelfSigned,
+} from './write-certificate.ts'
 import type { Issuance, Issuer } from './write-certificate.ts'
 
 export interface AuthorityInput extends Issuance {
@@ -24,6 +31,24 @@ export async function makeIssuingCertificate(
   input: AuthorityInput,
 ): Promise<Certificate> {
   const extensions = [basicConstraints({ pathLength: 0 }), keyUsage('keyCertSign', 'cRLSign'), policies(OID.anyPolicy)]
+  return writeCertificate({ subject: nameOf(input), spki, extensions }, issuer, input)
+}
+
+/**
+ * The authority of guests' endorsement keys, and of nothing else: path length 0, its own policy where the issuing
+ * authority has any, and the purpose of EK certificates, to which OpenSSL holds what is below. P-256 by convention.
+ */
+export async function makeGuestAuthorityCertificate(
+  issuer: Issuer,
+  spki: Buffer,
+  input: AuthorityInput,
+): Promise<Certificate> {
+  const extensions = [
+    basicConstraints({ pathLength: 0 }),
+    keyUsage('keyCertSign', 'cRLSign'),
+    extendedKeyUsage(OID.ekCertificate),
+    policies(OID.guestEk),
+  ]
   return writeCertificate({ subject: nameOf(input), spki, extensions }, issuer, input)
 }
 

@@ -60,6 +60,12 @@ export function nodeUri(nodeId: string): Buffer {
   return primitive(6, Buffer.from(`urn:uuid:${nodeId}`, 'latin1'))
 }
 
+/** `urn:touchstone:` and pairs of words, for what has no standard name of its own; the caller vouches for the alphabet. */
+export function touchstoneUri(...pairs: readonly (readonly [word: string, value: string | number])[]): Buffer {
+  const path = pairs.flatMap(([word, value]) => [word, String(value)]).join('/')
+  return primitive(6, Buffer.from(`urn:touchstone:${path}`, 'latin1'))
+}
+
 const DNS_NAME = /^(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/
 

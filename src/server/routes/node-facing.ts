@@ -18,6 +18,8 @@ import { beginOnboarding } from '../services/onboarding-begin.ts'
 import { finishOnboarding } from '../services/onboarding-finish.ts'
 
 const LOGS = LIMITS.eventLog + LIMITS.imaLog
+/** Two structures, and two proofs with what stands around them. */
+const LINK = 2 * LIMITS.structure + 4096
 
 /** What nodes call. A quote authenticates its sender, so there is no token here and no client certificate. */
 export function nodeFacingRoutes(deps: VerifierDeps): readonly Route[] {
@@ -42,6 +44,8 @@ export function nodeFacingRoutes(deps: VerifierDeps): readonly Route[] {
         'onboarding.identity_changed',
         'onboarding.re_enrolment',
         'onboarding.full',
+        'guest.certificate_untrusted',
+        'guest.not_placed',
         'node.suspended',
         'policy.none',
       ],
@@ -55,7 +59,7 @@ export function nodeFacingRoutes(deps: VerifierDeps): readonly Route[] {
       access: 'node',
       onboarding: true,
       body: onboardingFinish,
-      bodyLimit: bodyLimit(LOGS + 5 * LIMITS.structure + LIMITS.request),
+      bodyLimit: bodyLimit(LOGS + 5 * LIMITS.structure + LIMITS.request + LINK),
       answer: onboardingResult,
       codes: [
         'onboarding.session',
@@ -89,7 +93,7 @@ export function nodeFacingRoutes(deps: VerifierDeps): readonly Route[] {
       summary: 'A quote and the logs behind it; answered with the verdict as a signed result.',
       access: 'node',
       body: evidence,
-      bodyLimit: bodyLimit(LOGS + 3 * LIMITS.structure + LIMITS.request),
+      bodyLimit: bodyLimit(LOGS + 3 * LIMITS.structure + LIMITS.request + LINK),
       answer: attestationResult,
       codes: [
         'challenge.forged',
@@ -100,6 +104,20 @@ export function nodeFacingRoutes(deps: VerifierDeps): readonly Route[] {
         'attestation.log_unknown',
         'attestation.log_digest',
         'node.suspended',
+        'issue.malformed',
+        'issue.not_placed',
+        'issue.other_tenant',
+        'issue.generation',
+        'issue.guest_ek',
+        'issue.guest_ek_taken',
+        'issue.guest_ek_changed',
+        'issue.app_key',
+        'issue.too_many',
+        'release.selection',
+        'release.node_ref_taken',
+        'release.node_ref_changed',
+        'release.counter',
+        'release.offline',
       ],
       handle: ({ body }) => receiveEvidence(deps, body),
     }),

@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import type { NodeId } from '../../core/index.ts'
 import {
   applyRequest,
   applyResult,
@@ -16,6 +15,8 @@ import {
 } from '../../wire/index.ts'
 import { Refusal } from '../http/refusal.ts'
 import { route, type Route } from '../http/route.ts'
+import { guestFacingRoutes } from './guest-facing.ts'
+import { page } from './page.ts'
 import { applyDocuments } from '../services/apply.ts'
 import type { VerifierDeps } from '../services/deps.ts'
 import { activateNode, approveNode, suspendNode } from '../services/node-operations.ts'
@@ -34,7 +35,7 @@ const byName = z.object({ name: z.string() })
 const APPLY_LIMIT = 4 << 20
 
 export function operatorFacingRoutes(deps: VerifierDeps): readonly Route[] {
-  return [...nodeRoutes(deps), ...attestationRoutes(deps), ...resourceRoutes(deps)]
+  return [...nodeRoutes(deps), ...attestationRoutes(deps), ...resourceRoutes(deps), ...guestFacingRoutes(deps)]
 }
 
 function nodeRoutes(deps: VerifierDeps): readonly Route[] {
@@ -206,17 +207,4 @@ function resourceRoutes(deps: VerifierDeps): readonly Route[] {
       handle: ({ body, actor }) => applyDocuments(deps, body.documents, actor),
     }),
   ]
-}
-
-/** One row more was asked for than the page holds, to know whether there is a next one. */
-function page<Row, Item>(
-  rows: readonly Row[],
-  limit: number,
-  view: (row: Row) => Item,
-  cursor: (row: Row) => NodeId | string,
-): { items: Item[]; next?: string } {
-  const shown = rows.slice(0, limit)
-  const last = shown.at(-1)
-  const items = shown.map(view)
-  return rows.length > limit && last !== undefined ? { items, next: cursor(last) } : { items }
 }

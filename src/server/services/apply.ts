@@ -66,10 +66,12 @@ function readAll(documents: readonly string[], now: number): readonly LoadedReso
 async function checkTogether(policies: PolicySource, loaded: readonly LoadedResource[]): Promise<void> {
   const after = await policies.with(loaded)
   for (const purpose of ['enrolment', 'attestation'] as const) {
-    try {
-      after.policyFor(purpose)
-    } catch (error) {
-      if (!isTouchstoneError(error, 'policy.none')) throw error
+    for (const subject of ['node', 'guest'] as const) {
+      try {
+        after.policyFor(purpose, subject)
+      } catch (error) {
+        if (!isTouchstoneError(error, 'policy.none')) throw error
+      }
     }
   }
 }

@@ -1,10 +1,11 @@
 import { createHmac } from 'node:crypto'
 import { makeNonce, selectionToAsk } from '../../attest/index.ts'
 import { toHex } from '../../core/index.ts'
+import type { NodeRecord } from '../../store/index.ts'
 import { formatPcrSelection, type HashName, type PcrSelection } from '../../tpm/index.ts'
 import type { Challenge, ChallengeRequest } from '../../wire/index.ts'
 import type { VerifierDeps } from './deps.ts'
-import type { PolicySnapshot } from './policies.ts'
+import type { PolicySnapshot, Subject } from './policies.ts'
 
 const SALT_SIZE = 16
 
@@ -21,9 +22,12 @@ export async function challengeNode(
 ): Promise<Challenge> {
   const { store, clock, random, secrets } = deps
   const node = await store.nodes.byId(nodeId)
-  const pcrs = formatPcrSelection(selectionFor(await deps.policies.current(), pcrBanks))
+  // Only who knows a guest's AK is asked for what guests are; everybody else is asked for what machines are.
+  const isKnown = node?.akName === toHex(akName)
+  const subject = isKnown ? subjectOf(node) : 'node'
+  const pcrs = formatPcrSelection(selectionFor(await deps.policies.current(), pcrBanks, subject))
   const pseudonym = createHmac('sha256', secrets.pseudonym).update(nodeId).update(akName).digest('hex')
-  const known = node?.akName === toHex(akName) ? node.eventLog : undefined
+  const known = isKnown ? node.eventLog : undefined
   const nonce = makeNonce(
     secrets.nonce,
     { purpose: PURPOSE, nodeId, akName, selection: pcrs },
@@ -37,6 +41,10 @@ export async function challengeNode(
  * What a node quotes, the same in both rounds as long as the policy is. The challenge goes by the banks that are claimed,
  * so that it tells nothing of who is known; the evidence by those of the node's record.
  */
-export function selectionFor(snapshot: PolicySnapshot, pcrBanks: readonly HashName[]): PcrSelection {
-  return selectionToAsk(snapshot.policyFor('attestation').pcrs, pcrBanks)
+export function selectionFor(snapshot: PolicySnapshot, pcrBanks: readonly HashName[], subject: Subject): PcrSelection {
+  return selectionToAsk(snapshot.policyFor('attestation', subject).pcrs, pcrBanks)
+}
+
+export function subjectOf({ guest }: Pick<NodeRecord, 'guest'>): Subject {
+  return guest === undefined ? 'node' : 'guest'
 }

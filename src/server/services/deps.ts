@@ -4,6 +4,7 @@ import type { Clock } from '../../core/index.ts'
 import type { Store } from '../../store/index.ts'
 import type { CertificateAuthority } from '../ca-directory.ts'
 import type { ServerConfig } from '../config.ts'
+import type { GrantKey, ReleaseKey } from '../fleet-keys.ts'
 import type { ResultsKey } from '../results-key.ts'
 import type { PolicySource } from './policies.ts'
 
@@ -15,6 +16,7 @@ export type Settings = Pick<
   | 'interval'
   | 'resultLifetime'
   | 'certificateLifetime'
+  | 'guestCertificateLifetime'
   | 'resultProfile'
   | 'limits'
 > & {
@@ -43,6 +45,8 @@ export interface VerifierDeps {
   readonly policies: PolicySource
   readonly ca: CertificateAuthority
   readonly results: ResultsKey
+  readonly releaseKey: ReleaseKey
+  readonly grantKey: GrantKey
   readonly secrets: SharedSecrets
   /** Of this program; part of results. */
   readonly version: string

@@ -1,15 +1,18 @@
 import type { Manifest, ManifestNode } from '../../ca/index.ts'
 import { type NodeId, parseNodeId, uuidV7 } from '../../core/index.ts'
-import type { NodeKeys, NodeRecord, OnboardingSession, Repositories } from '../../store/index.ts'
+import type { GuestBinding, NodeKeys, NodeRecord, OnboardingSession, Repositories } from '../../store/index.ts'
 import { Refusal } from '../http/refusal.ts'
 import { writeAudit } from './audit.ts'
 import type { VerifierDeps } from './deps.ts'
+import { bindGuest } from './guest-context.ts'
 import { type Claimant, rebinding, standingOf } from './standing.ts'
 
 /** What the second round proved, ready to be bound in one record. */
 export interface ProvenClaim {
   readonly session: OnboardingSession
   readonly keys: NodeKeys
+  /** Present for a guest that is certified and placed. */
+  readonly guest: GuestBinding | undefined
 }
 
 export type Recorded =
@@ -23,15 +26,17 @@ export type Recorded =
  * the same keys is the same node; a crash before the commit leaves nothing, one after it a node that resumes.
  */
 export async function recordClaim(deps: VerifierDeps, tx: Repositories, claim: ProvenClaim): Promise<Recorded> {
-  const { session, keys } = claim
+  const { session, keys, guest } = claim
   const claimant: Claimant = {
     ekSha256: session.ekSha256,
     model: session.model,
     serial: session.serial,
     akName: keys.akName,
     deviceKeyName: keys.deviceKeyName,
+    guest,
   }
   const standing = await standingOf(tx, claimant, deps.settings)
+  if (standing.kind !== 'new' && guest !== undefined) await bindGuest(deps, tx, standing.node, guest)
   switch (standing.kind) {
     case 'resume':
       return { outcome: 'node', node: standing.node, how: 'resume' }
@@ -65,13 +70,15 @@ async function rebind(
 async function create(
   deps: VerifierDeps,
   tx: Repositories,
-  { session, keys }: ProvenClaim,
+  { session, keys, guest }: ProvenClaim,
   holder: NodeRecord | undefined,
 ): Promise<NodeRecord> {
   const { settings, clock, random } = deps
   const now = clock.now()
-  const listed = listedNode(settings.admission === 'manifest', deps.manifest, session.ekSha256)
-  const isPending = settings.admission === 'approval'
+  const isGuest = guest !== undefined
+  const listed = isGuest ? undefined : listedNode(settings.admission === 'manifest', deps.manifest, session.ekSha256)
+  const isPending = settings.admission === 'approval' && !isGuest
+  const admittedBy = isGuest ? 'placement' : settings.admission
   if (isPending && (await tx.nodes.count('pending')) >= settings.limits.pendingNodes) {
     throw new Refusal('onboarding.full')
   }
@@ -84,10 +91,11 @@ async function create(
       status: isPending ? 'pending' : 'active',
       model,
       serial,
-      // A claim that nobody has approved takes no name.
-      holdsIdentity: !isPending && holder === undefined,
+      // A claim that nobody has approved takes no name. A guest has none: its model is its hypervisor's.
+      holdsIdentity: !isPending && !isGuest && holder === undefined,
       labels: listed?.labels ?? {},
-      admittedBy: settings.admission,
+      admittedBy,
+      ...(isGuest ? { guest } : {}),
       ...keys,
     },
     now,
@@ -101,7 +109,8 @@ async function create(
     model,
     serial,
     ek: ekSha256,
-    admission: settings.admission,
+    admission: admittedBy,
+    ...(isGuest ? { guest: guest.guestId, host: guest.hostNodeId } : {}),
     ...(holder === undefined ? {} : { claimedFrom: holder.nodeId }),
   }
   await writeAudit(tx, deps, { actor: `node:${nodeId}`, action: 'node.admit', subject: nodeId, detail })

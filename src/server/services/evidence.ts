@@ -1,12 +1,15 @@
-import { type Appraisal, type AppraisalInput, checkNonce, explainCheck } from '../../attest/index.ts'
+import { type Appraisal, type AppraisalInput, checkNonce, explainCheck, type GuestContext } from '../../attest/index.ts'
+import { requestDigest } from '../../ca/index.ts'
 import { firstFailure, fromHex, toHex, uuidV7 } from '../../core/index.ts'
 import type { NodeRecord, PriorState, Repositories } from '../../store/index.ts'
 import { formatPcrSelection, type PcrSelection } from '../../tpm/index.ts'
 import { type AttestationResult, type Evidence, evidenceQualifyingData, sha256 } from '../../wire/index.ts'
 import { Refusal, refuseFailed } from '../http/refusal.ts'
-import { PURPOSE, selectionFor } from './challenge.ts'
+import { PURPOSE, selectionFor, subjectOf } from './challenge.ts'
 import type { VerifierDeps } from './deps.ts'
+import { guestContextOf, type GuestSubject, isStillSo, recordGuest } from './guest-context.ts'
 import { renewCertificates } from './issuing.ts'
+import { issueObtained } from './obtaining.ts'
 import { authenticity, inputsOf, judge, priorOf } from './judgement.ts'
 import { type PolicySnapshot, underCurrentPolicy } from './policies.ts'
 import { makeResult } from './result.ts'
@@ -20,20 +23,24 @@ import { readTpmKey } from './tpm-key.ts'
 export async function receiveEvidence(deps: VerifierDeps, body: Evidence): Promise<AttestationResult> {
   const node = await deps.store.nodes.byId(body.nodeId)
   const result = await underCurrentPolicy(deps.policies, async (snapshot) => {
-    const selection = selectionFor(snapshot, node?.pcrBanks ?? [])
+    const selection = selectionFor(snapshot, node?.pcrBanks ?? [], node === undefined ? 'node' : subjectOf(node))
     const nonceIssued = checkFreshness(deps, body, node, selection)
     // A genuine MAC over this AK means that the node was known when the nonce was issued.
     if (node === undefined) throw new Refusal('challenge.forged')
     const eventLog = await eventLogOf(deps, node, body)
-    const evidence = evidenceOf(node, body, eventLog, selection, snapshot)
+    const guest = guestOf(node, body)
+    const context = guest && (await guestContextOf(deps, deps.store, guest))
+    const evidence = evidenceOf(node, body, eventLog, selection, snapshot, context)
     const appraisal = judge(evidence)
     refuseFailed(authenticity(appraisal.checks), 'attestation.unauthenticated')
     refuseFailed(appraisal.checks.filter(({ check }) => check === 'quote.nonce'))
-    return accept(deps, snapshot, { node, body, evidence, appraisal, prior: priorOf(body.quote, nonceIssued) })
+    return accept(deps, snapshot, { node, guest, body, evidence, appraisal, prior: priorOf(body.quote, nonceIssued) })
   })
-  if (body.request.renewal === undefined || result.status !== 'affirming' || node === undefined) return result
-  const { renewal } = body.request
-  // A transaction of its own: should the gate refuse, the verdict stays recorded.
+  const { renewal, obtain } = body.request
+  if (result.status !== 'affirming' || node === undefined) return result
+  // Transactions of their own: should the gate refuse, the verdict stays recorded.
+  if (obtain !== undefined) return { ...result, issued: await issueObtained(deps, node, obtain) }
+  if (renewal === undefined) return result
   const certificates = await deps.store.transaction((tx) => renewCertificates(deps, tx, node.nodeId, renewal))
   return { ...result, ...certificates }
 }
@@ -67,6 +74,11 @@ async function eventLogOf({ store }: VerifierDeps, node: NodeRecord, body: Evide
   return eventLog
 }
 
+/** For a guest, what it is known by. */
+function guestOf({ guest, ekPublic, ekSha256 }: NodeRecord, { link }: Evidence): GuestSubject | undefined {
+  return guest && { guest, ek: readTpmKey('ekPublic', ekPublic), ekSha256, link }
+}
+
 type Judged = AppraisalInput & { readonly selection: PcrSelection }
 
 function evidenceOf(
@@ -75,9 +87,10 @@ function evidenceOf(
   eventLog: Buffer,
   selection: PcrSelection,
   snapshot: PolicySnapshot,
+  guest: GuestContext | undefined,
 ): Judged {
   return {
-    policy: snapshot.policyFor('attestation'),
+    policy: snapshot.policyFor('attestation', subjectOf(node)),
     references: snapshot.references,
     ak: { decoded: readTpmKey('akPublic', node.akPublic).pub },
     enrolment: 'enrolled',
@@ -90,11 +103,13 @@ function evidenceOf(
     ...(body.imaLog === undefined ? {} : { imaLog: body.imaLog }),
     ...(body.untrustedPcrs === undefined ? {} : { pcrs: body.untrustedPcrs }),
     ...(node.prior === undefined ? {} : { prior: node.prior }),
+    ...(guest === undefined ? {} : { guest }),
   }
 }
 
 interface Accepted {
   readonly node: NodeRecord
+  readonly guest: GuestSubject | undefined
   readonly body: Evidence
   readonly evidence: Judged
   readonly appraisal: Appraisal
@@ -106,10 +121,12 @@ async function accept(
   snapshot: PolicySnapshot,
   accepted: Accepted,
 ): Promise<AttestationResult | 'stale'> {
-  const { node, body, appraisal } = accepted
+  const { node, guest, body, appraisal } = accepted
+  const context = accepted.evidence.guest
   const result = await makeResult(deps, node, appraisal, accepted.evidence.policy, body.request)
   const outcome = await deps.store.transaction(async (tx) => {
     if ((await tx.resources.version()) !== snapshot.version) return 'stale'
+    if (guest !== undefined && context !== undefined && !(await isStillSo(deps, tx, guest, context))) return 'stale'
     await record(deps, tx, accepted, result)
     return 'recorded'
   })
@@ -141,7 +158,9 @@ async function record(
     ...(eventLog === undefined ? {} : { eventLog }),
   })
   if (!isNew) throw new Refusal(await whyNot(tx, node))
-  const { renewal } = body.request
+  const { guest } = evidence
+  if (guest !== undefined) await recordGuest(deps, tx, node, guest, appraisal.checks)
+  const covered = coveredBy(body.request)
   await tx.attestations.insert(
     {
       id,
@@ -151,7 +170,7 @@ async function record(
       freshFrom: prior.nonceIssued,
       akName,
       resetCount: prior.resetCount,
-      ...(renewal === undefined ? {} : { requestSha256: toHex(sha256(renewal)) }),
+      ...(covered === undefined ? {} : { requestSha256: toHex(covered) }),
       verdict: appraisal,
       inputs: inputsOf(evidence, { now, build: version, labels: node.labels, nonce: toHex(body.nonce) }),
       quote: body.quote,
@@ -163,6 +182,12 @@ async function record(
   if (eventLog === undefined) return
   const { logsPerNode: logs, logBytesPerNode: bytes } = settings.limits
   await tx.logs.put(nodeId, eventLog, Buffer.from(evidence.eventLog), { logs, bytes }, now)
+}
+
+/** What the gate will compare with what it is asked for. */
+function coveredBy({ renewal, obtain }: Evidence['request']): Buffer | undefined {
+  if (obtain !== undefined) return requestDigest(obtain.kind, obtain.request)
+  return renewal === undefined ? undefined : requestDigest('device', renewal)
 }
 
 /** Why the conditional update found nothing to update. */

@@ -1,4 +1,5 @@
 import {
+  deviceDoor,
   hardwareIdentityOf,
   type IssuanceTransaction,
   issue,
@@ -7,16 +8,17 @@ import {
   parseRequest,
   readEkCertificate,
 } from '../../ca/index.ts'
-import { toPem } from '../../ca/path/index.ts'
+import { type Certificate, toPem } from '../../ca/path/index.ts'
 import { fromHex, type NodeId, type Status, toHex } from '../../core/index.ts'
 import type { CertificateRecord, NodeRecord, Repositories } from '../../store/index.ts'
 import type { VerifierDeps } from './deps.ts'
+import { effectiveState } from './guest-admission.ts'
 import { readTpmKey } from './tpm-key.ts'
 
 /** From the nonce to the certificate: the appraisal itself takes milliseconds, a wait for the store a few seconds. */
 const MAX_VERDICT_AGE_MS = 10 * 60_000
 /** For nodes whose clock is behind. */
-const BACKDATE_MS = 3600_000
+export const BACKDATE_MS = 3600_000
 /** Newest first; of each key there are two at most that are not near their end. */
 const MAX_HELD = 64
 
@@ -34,14 +36,20 @@ export async function issueCertificates(
   input: { readonly nodeId: NodeId; readonly request: Buffer; readonly accept: readonly Status[] },
 ): Promise<NodeCertificates> {
   const { ca, clock, random, settings } = deps
-  const rules: IssueRules = {
-    accept: input.accept,
-    maxVerdictAge: MAX_VERDICT_AGE_MS,
+  const door = deviceDoor({
+    issuer: ca.issuer,
+    random: random(32),
     lifetime: settings.certificateLifetime * 1000,
     backdate: BACKDATE_MS,
-  }
-  const request = { nodeId: input.nodeId, request: input.request, now: clock.now(), random: random(32) }
-  return certificatesOf(deps, await issue(issuanceTransaction(tx), request, ca.issuer, rules))
+    record: (nodeId, certificates) => recordPair(tx, nodeId, certificates),
+  })
+  const request = { nodeId: input.nodeId, request: input.request, now: clock.now() }
+  return certificatesOf(deps, await issue(issuanceTransaction(tx), request, rulesFor(input.accept), door))
+}
+
+/** From the nonce to what is issued: the same for every kind. */
+export function rulesFor(accept: readonly Status[]): IssueRules {
+  return { accept, maxVerdictAge: MAX_VERDICT_AGE_MS }
 }
 
 /** For the enrolled device key, as the gate requires: what the node has is enough until half of its time is over. */
@@ -69,7 +77,7 @@ export async function heldCertificates(
   which: 'valid' | 'early',
 ): Promise<NodeCertificates | undefined> {
   const now = clock.now()
-  const held = await tx.certificates.ofNode(node.nodeId, now, MAX_HELD)
+  const held = await tx.certificates.ofNode(node.nodeId, now, MAX_HELD, ['device', 'ak'])
   const find = (kind: CertificateRecord['kind'], keyName: string) =>
     held.find(
       (certificate) =>
@@ -85,7 +93,7 @@ export async function heldCertificates(
 }
 
 /** Counted from when it was issued, or short-lived ones would never be early. */
-function isEarly({ notBefore, notAfter }: CertificateRecord, now: number): boolean {
+export function isEarly({ notBefore, notAfter }: CertificateRecord, now: number): boolean {
   return notAfter - now > (notAfter - notBefore - BACKDATE_MS) / 2
 }
 
@@ -93,27 +101,36 @@ function certificatesOf({ ca }: VerifierDeps, { device, ak }: IssuedPair): NodeC
   return { deviceCertificate: toPem(device.der), akCertificate: toPem(ak.der), chain: [...ca.chain] }
 }
 
+async function recordPair(
+  tx: Repositories,
+  nodeId: NodeId,
+  certificates: Parameters<Parameters<typeof deviceDoor>[0]['record']>[1],
+): Promise<void> {
+  const node = await tx.nodes.byId(nodeId)
+  for (const { kind, certificate } of certificates) {
+    const keyName = (kind === 'device' ? node?.deviceKeyName : node?.akName) ?? ''
+    await tx.certificates.insert(certificateRow(nodeId, kind, keyName, certificate))
+  }
+}
+
+/** What the store keeps of a certificate. */
+export function certificateRow(
+  nodeId: NodeId,
+  kind: CertificateRecord['kind'],
+  keyName: string,
+  certificate: Certificate,
+): CertificateRecord {
+  const { serial, notBefore, notAfter, der } = certificate
+  return { serial: toHex(serial), nodeId, kind, keyName, notBefore, notAfter, pem: toPem(der) }
+}
+
 /** The gate's view of a transaction of the store. */
-function issuanceTransaction(tx: Repositories): IssuanceTransaction {
+export function issuanceTransaction(tx: Repositories): IssuanceTransaction {
   return {
     subject: async (nodeId) => {
       const node = await tx.nodes.byId(nodeId)
       if (node === undefined) return undefined
       return { node: await issuanceNode(tx, node), verdict: await newestVerdict(tx, node) }
-    },
-    record: async (nodeId, certificates) => {
-      const node = await tx.nodes.byId(nodeId)
-      for (const { kind, certificate } of certificates) {
-        await tx.certificates.insert({
-          serial: toHex(certificate.serial),
-          nodeId,
-          kind,
-          keyName: (kind === 'device' ? node?.deviceKeyName : node?.akName) ?? '',
-          notBefore: certificate.notBefore,
-          notAfter: certificate.notAfter,
-          pem: toPem(certificate.der),
-        })
-      }
     },
   }
 }
@@ -126,8 +143,9 @@ async function issuanceNode(tx: Repositories, node: NodeRecord) {
   const ak = readTpmKey('akPublic', node.akPublic)
   return {
     nodeId: node.nodeId,
-    state: node.status,
-    nodeSerial: node.serial,
+    state: await effectiveState(tx, node),
+    // A guest's is what its hypervisor says, and may be a machine's.
+    nodeSerial: node.guest?.guestId ?? node.serial,
     hardware: hardwareIdentityOf(ek.spki, ekCertificate),
     tpm: ekCertificate?.tpm,
     akName: ak.name,

@@ -4,6 +4,7 @@ import { type Check, isTouchstoneError, type JsonValue, toHex, toRfc3339 } from 
 import type { PriorState } from '../../store/index.ts'
 import { formatPcrSelection, type PcrSelection, TPMS_ATTEST } from '../../tpm/index.ts'
 import { sha256 } from '../../wire/index.ts'
+import { guestInputs } from './guest-context.ts'
 
 /** A SHA-1 log of one event that extends nothing: pcr, type EV_NO_ACTION, digest, size. */
 const BLANK_LOG = Buffer.alloc(32)
@@ -35,9 +36,9 @@ export function judge(input: AppraisalInput): Appraisal {
   }
 }
 
-/** What can be said without a log: of the quote and its key. */
+/** What can be said without a log: of the quote, its key, and what a guest runs on. */
 function isOfQuote({ check }: Check): boolean {
-  return check !== 'quote.digest' && /^(?:quote|ak)\./.test(check)
+  return check !== 'quote.digest' && /^(?:quote|ak|guest|link)\./.test(check)
 }
 
 /** Asked for, and not answered: the blank log that stood in must not be judged as if it had come. */
@@ -84,6 +85,7 @@ export function inputsOf(
     signature: digest(input.signature),
     eventLog: digest(input.eventLog),
     imaLog: input.imaLog === undefined ? null : digest(input.imaLog),
+    ...(input.guest === undefined ? {} : { guest: guestInputs(input.guest) }),
     prior:
       input.prior === undefined
         ? null

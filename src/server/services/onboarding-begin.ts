@@ -6,6 +6,7 @@ import type { OnboardingBegin, OnboardingChallenge } from '../../wire/index.ts'
 import { Refusal, refuseFailed } from '../http/refusal.ts'
 import { admit } from './admission.ts'
 import type { VerifierDeps } from './deps.ts'
+import { admitGuest, refuseUncertifiedGuest } from './guest-admission.ts'
 import { basisOf } from './resumption.ts'
 import { rebinding, standingOf } from './standing.ts'
 import { readTpmKey } from './tpm-key.ts'
@@ -29,21 +30,25 @@ export async function beginOnboarding(deps: VerifierDeps, body: OnboardingBegin)
   const { model, serial } = body
   const claimant = { ekSha256: ekDigestOf(ek.pub), model, serial, akName: ak.nameHex }
   const claim = { ek, ekCertificate: body.ekCertificate, ekChain: body.ekChain, model, serial, pcrBanks: body.pcrBanks }
+  const guest = await admitGuest(deps, store, claim)
   // A manifest decides before the store is asked: whoever is not listed learns nothing of who is enrolled.
-  const listed = settings.admission === 'manifest' ? admit(deps, { ...claim, known: undefined }) : undefined
-  const standing = await standingOf(store, claimant, settings)
+  const isListed = guest === undefined && settings.admission === 'manifest'
+  const listed = isListed ? admit(deps, { ...claim, known: undefined }) : undefined
+  if (guest === undefined) await refuseUncertifiedGuest(store, claimant.ekSha256)
+  const standing = await standingOf(store, { ...claimant, guest }, settings)
   if (standing.kind === 'rebind') rebinding(standing.node, claimant, settings)
   const known = standing.kind === 'new' ? undefined : standing.node
-  const admission = listed ?? admit(deps, { ...claim, known })
+  const provenCertificate =
+    guest === undefined ? (listed ?? admit(deps, { ...claim, known })).provenCertificate : body.ekCertificate
   const basis = await basisOf(deps, store, standing, body.pcrBanks)
-  const policy = (await deps.policies.current()).policyFor(basis.purpose)
+  const policy = (await deps.policies.current()).policyFor(basis.purpose, guest === undefined ? 'node' : 'guest')
 
   const now = clock.now()
   const session = {
     id: uuidV7(now, random(10)),
     ...claimant,
     ekPublic: ek.bytes,
-    ...(admission.provenCertificate === undefined ? {} : { ekCertificate: admission.provenCertificate }),
+    ...(provenCertificate === undefined ? {} : { ekCertificate: provenCertificate }),
     akPublic: ak.bytes,
     pcrs: formatPcrSelection(selectionToAsk(policy.pcrs, basis.pcrBanks)),
     pcrBanks: body.pcrBanks,

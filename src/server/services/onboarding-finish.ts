@@ -1,7 +1,7 @@
-import { type Appraisal, type AppraisalInput, selectionToAsk } from '../../attest/index.ts'
+import { type Appraisal, type AppraisalInput, type GuestContext, selectionToAsk } from '../../attest/index.ts'
 import { checkEnrolment, parseRequest } from '../../ca/index.ts'
 import { equalBytes, type NodeId, toHex, uuidV7 } from '../../core/index.ts'
-import type { NodeRecord, OnboardingSession, Repositories } from '../../store/index.ts'
+import type { GuestBinding, NodeRecord, OnboardingSession, Repositories } from '../../store/index.ts'
 import { formatPcrSelection, type PcrSelection } from '../../tpm/index.ts'
 import {
   onboardingBinding,
@@ -12,6 +12,8 @@ import {
 } from '../../wire/index.ts'
 import { notPassed, Refusal, refuseFailed } from '../http/refusal.ts'
 import type { VerifierDeps } from './deps.ts'
+import { admitGuest, refuseUncertifiedGuest } from './guest-admission.ts'
+import { guestContextOf, type GuestSubject, isStillSo, recordGuest } from './guest-context.ts'
 import { recordClaim } from './enrolment-record.ts'
 import { issueCertificates, type NodeCertificates } from './issuing.ts'
 import { authenticity, inputsOf, judge, priorOf } from './judgement.ts'
@@ -41,13 +43,11 @@ export async function finishOnboarding(deps: VerifierDeps, body: OnboardingFinis
   if ((await store.sessions.consume(body.session, clock.now())) === undefined) throw new Refusal('onboarding.session')
   checkClaim(claim, body)
   return underCurrentPolicy(deps.policies, async (snapshot) => {
-    const basis = await basisOf(
-      deps,
-      store,
-      await standingOf(store, claimantOf(claim), deps.settings),
-      session.pcrBanks,
-    )
-    const evidence = evidenceOf(claim, body, snapshot, basis)
+    const guest = await guestOf(deps, claim, body)
+    const standing = await standingOf(store, claimantOf(claim, guest), deps.settings)
+    const basis = await basisOf(deps, store, standing, session.pcrBanks)
+    const context = guest && (await guestContextOf(deps, store, guest))
+    const evidence = evidenceOf(claim, body, snapshot, basis, context)
     const appraisal = judge(evidence)
     refuseFailed(authenticity(appraisal.checks))
     refuseFailed(appraisal.checks.filter(({ check }) => check === 'quote.nonce'))
@@ -56,7 +56,8 @@ export async function finishOnboarding(deps: VerifierDeps, body: OnboardingFinis
     }
     const outcome = await store.transaction(async (tx) => {
       if ((await tx.resources.version()) !== snapshot.version) return 'stale'
-      return settle(deps, tx, { claim, body, evidence, appraisal, purpose: basis.purpose })
+      if (guest !== undefined && context !== undefined && !(await isStillSo(deps, tx, guest, context))) return 'stale'
+      return settle(deps, tx, { claim, guest: guest?.guest, body, evidence, appraisal, purpose: basis.purpose })
     })
     if (outcome === 'wait') throw new Refusal('onboarding.waiting', undefined, { retryAfter: WAIT_SECONDS })
     return outcome
@@ -92,9 +93,21 @@ function claimOf(session: OnboardingSession, body: OnboardingFinish): Claim {
   return { session, ek, ak, device, binding, expectedProof: onboardingProof(session.secret, binding) }
 }
 
-function claimantOf({ session, ak, device }: Claim): Claimant {
+function claimantOf({ session, ak, device }: Claim, guest: { readonly guest: GuestBinding } | undefined): Claimant {
   const { ekSha256, model, serial } = session
-  return { ekSha256, model, serial, akName: ak.nameHex, deviceKeyName: device.nameHex }
+  return { ekSha256, model, serial, akName: ak.nameHex, deviceKeyName: device.nameHex, guest: guest?.guest }
+}
+
+/** As in the first round, and by the same certificate, which the session has kept. */
+async function guestOf(
+  deps: VerifierDeps,
+  { session, ek }: Claim,
+  { link }: OnboardingFinish,
+): Promise<GuestSubject | undefined> {
+  const { ekSha256, ekCertificate } = session
+  const guest = await admitGuest(deps, deps.store, { ek, ekCertificate })
+  if (guest === undefined) await refuseUncertifiedGuest(deps.store, ekSha256)
+  return guest && { guest, ek, ekSha256, link }
 }
 
 function checkClaim({ ek, ak, device, binding, expectedProof }: Claim, body: OnboardingFinish): void {
@@ -120,8 +133,9 @@ function evidenceOf(
   body: OnboardingFinish,
   snapshot: PolicySnapshot,
   { purpose, pcrBanks, prior }: Basis,
+  guest: GuestContext | undefined,
 ): Evidence {
-  const policy = snapshot.policyFor(purpose)
+  const policy = snapshot.policyFor(purpose, guest === undefined ? 'node' : 'guest')
   const selection = selectionToAsk(policy.pcrs, pcrBanks)
   // Another policy than in the first round, or another one applies since: what was asked for then is no longer enough.
   if (formatPcrSelection(selection) !== session.pcrs) throw new Refusal('onboarding.session')
@@ -139,12 +153,14 @@ function evidenceOf(
     ...(body.imaLog === undefined ? {} : { imaLog: body.imaLog }),
     ...(body.untrustedPcrs === undefined ? {} : { pcrs: body.untrustedPcrs }),
     ...(prior === undefined ? {} : { prior }),
+    ...(guest === undefined ? {} : { guest }),
   }
 }
 
 interface Settlement {
   readonly purpose: Basis['purpose']
   readonly claim: Claim
+  readonly guest: GuestBinding | undefined
   readonly body: OnboardingFinish
   readonly evidence: Evidence
   readonly appraisal: Appraisal
@@ -156,13 +172,14 @@ async function settle(
   tx: Repositories,
   settlement: Settlement,
 ): Promise<OnboardingResult | 'wait'> {
-  const { claim, body } = settlement
+  const { claim, guest, body } = settlement
   const { session, ek, ak, device } = claim
-  const standing = await standingOf(tx, claimantOf(claim), deps.settings)
+  const standing = await standingOf(tx, claimantOf(claim, guest && { guest }), deps.settings)
   const basis = await basisOf(deps, tx, standing, session.pcrBanks)
   if (basis.purpose !== settlement.purpose) throw new Refusal('onboarding.raced')
   const recorded = await recordClaim(deps, tx, {
     session,
+    guest,
     keys: {
       ekSha256: session.ekSha256,
       ekPublic: ek.bytes,
@@ -180,6 +197,8 @@ async function settle(
     isNewest: basis.held === undefined,
   })
   if (node.status !== 'active') return 'wait'
+  const { evidence, appraisal } = settlement
+  if (evidence.guest !== undefined) await recordGuest(deps, tx, node, evidence.guest, appraisal.checks)
   const { nodeId } = node
   const { accept, held } = basis
   const certificates = held ?? (await issueCertificates(deps, tx, { nodeId, request: body.request, accept }))

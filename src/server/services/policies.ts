@@ -9,6 +9,9 @@ export const KINDS = { policy: 'AttestationPolicy', references: 'ReferenceSet' }
 
 export type Purpose = 'enrolment' | 'attestation'
 
+/** Machines and guests boot differently, and may have policies of their own. */
+export type Subject = 'node' | 'guest'
+
 /** One document, read and where it came from. */
 export interface LoadedResource {
   readonly kind: string
@@ -27,8 +30,8 @@ export interface PolicySnapshot {
   readonly version: number
   readonly resources: readonly LoadedResource[]
   readonly references: readonly ReferenceSet[]
-  /** Throws `policy.none` or `policy.ambiguous`. */
-  policyFor(purpose: Purpose): Policy
+  /** Of a machine unless told otherwise. Throws `policy.none` or `policy.ambiguous`. */
+  policyFor(purpose: Purpose, subject?: Subject): Policy
 }
 
 export interface PolicySource {
@@ -119,8 +122,17 @@ function snapshotOf(version: number, layers: readonly LoadedResource[], pins: Pi
     version,
     resources,
     references: resources.flatMap(({ parsed }) => (parsed.kind === 'ReferenceSet' ? [parsed] : [])),
-    policyFor: (purpose) => choose(policies, purpose, pins[purpose]),
+    policyFor: (purpose, subject = 'node') => {
+      const forNodes = policies.filter(({ guest }) => guest === undefined)
+      const forGuests = policies.filter((policy) => policy.guest !== undefined && serves(policy, purpose))
+      const isOwn = subject === 'guest' && forGuests.length > 0
+      return isOwn ? choose(forGuests, purpose, undefined) : choose(forNodes, purpose, pins[purpose])
+    },
   }
+}
+
+function serves(policy: Policy, purpose: Purpose): boolean {
+  return policy.purpose === purpose || policy.purpose === 'any'
 }
 
 /** The pinned policy; else the only one made for the purpose; else the only one made for any. */

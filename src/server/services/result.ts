@@ -20,7 +20,7 @@ export async function makeResult(
   const claims = earClaims({
     profile: settings.resultProfile,
     verdict,
-    submodule: 'node',
+    submodule: node.guest === undefined ? 'node' : 'guest',
     subject: node.nodeId,
     issuer: settings.issuer,
     verifier: { developer: 'Touchstone', build: version },

@@ -1,4 +1,4 @@
-import type { NodeRecord, Repositories } from '../../store/index.ts'
+import type { GuestBinding, NodeRecord, Repositories } from '../../store/index.ts'
 import { Refusal } from '../http/refusal.ts'
 import type { Settings } from './deps.ts'
 
@@ -9,6 +9,8 @@ export interface Claimant {
   readonly akName: string
   /** Not known in the first round. */
   readonly deviceKeyName?: string
+  /** Present for a guest, which is known by its UUID and not by the model and serial that it claims. */
+  readonly guest?: GuestBinding | undefined
 }
 
 /**
@@ -26,8 +28,9 @@ export async function standingOf(
   claimant: Claimant,
   { admission }: Pick<Settings, 'admission'>,
 ): Promise<Standing> {
-  const { ekSha256, model, serial, akName, deviceKeyName } = claimant
+  const { ekSha256, model, serial, akName, deviceKeyName, guest } = claimant
   const node = await nodes.byEk(ekSha256)
+  if (node === undefined && guest !== undefined) return { kind: 'new', holder: undefined }
   if (node === undefined) {
     const holder = await nodes.byIdentity(model, serial)
     // In approval mode an operator looks at it; everywhere else the first one to come keeps its name.
@@ -35,7 +38,10 @@ export async function standingOf(
     return { kind: 'new', holder }
   }
   if (node.status === 'suspended') throw new Refusal('node.suspended')
-  if (node.model !== model || node.serial !== serial) throw new Refusal('onboarding.identity_changed')
+  if (node.guest?.guestId !== guest?.guestId) throw new Refusal('onboarding.identity_changed')
+  if (guest === undefined && (node.model !== model || node.serial !== serial)) {
+    throw new Refusal('onboarding.identity_changed')
+  }
   const isSame =
     node.ekSha256 === ekSha256 &&
     node.akName === akName &&

@@ -23,13 +23,14 @@ interface Freshness {
 
 /** What operators are shown of the store's rows. */
 export function nodeSummaryOf(node: NodeRecord, { now, resultLifetime }: Freshness): NodeSummary {
-  const { nodeId, status, model, serial, labels, created, lastAttestation } = node
+  const { nodeId, guest, status, model, serial, labels, created, lastAttestation } = node
   return {
     nodeId,
     status,
     model,
     serial,
     labels: { ...labels },
+    ...(guest === undefined ? {} : { guest: { guest: guest.guestId, host: guest.hostNodeId } }),
     admitted: toRfc3339(created),
     ...(lastAttestation === undefined
       ? {}
@@ -70,9 +71,10 @@ export async function nodeDetailOf(store: Store, node: NodeRecord, freshness: Fr
           },
         }),
     ...(eventLog === undefined ? {} : { eventLogDigest: eventLog }),
-    certificates: certificates.map(({ serial, kind, notBefore, notAfter, revoked, pem }) => ({
+    certificates: certificates.map(({ serial, kind, subject, notBefore, notAfter, revoked, pem }) => ({
       serial,
       kind,
+      ...(subject === undefined ? {} : { subject }),
       notBefore: toRfc3339(notBefore),
       notAfter: toRfc3339(notAfter),
       ...(revoked === undefined ? {} : { revoked: toRfc3339(revoked) }),

@@ -1,0 +1,43 @@
+import { join } from 'node:path'
+import type { Stage } from '../../scripts/stage/processes.ts'
+import { startChild } from './child.ts'
+import { installed } from './installed.ts'
+
+export interface GuestsUnderTest {
+  /** Of the process that looks after them, as a broker does. */
+  readonly pid: number
+  /** Of their TPMs. */
+  readonly pids: readonly number[]
+  readonly sockets: readonly string[]
+}
+
+/** So many guests' TPMs, started and idle, behind a process of their own. */
+export async function startGuests(stage: Stage, count: number): Promise<GuestsUnderTest> {
+  installed('swtpm', 'swtpm')
+  installed('prlimit', 'util-linux')
+  const script = join(import.meta.dirname, 'guests-process.ts')
+  // As an installed broker runs: no types to strip, which the cache of a first run stands for, and a small young generation.
+  const env = { NODE_COMPILE_CACHE: join(stage.directory, 'compiled') }
+  const start = async (guests: number) => {
+    const args = ['--max-semi-space-size=2', script, stage.directory, String(guests)]
+    const started = startChild(stage, process.execPath, args, env)
+    const greeting = await started.line()
+    if (greeting !== 'ready') throw new Error(greeting)
+    return started
+  }
+  await (await start(0)).stop()
+  const child = await start(count)
+  const pids: number[] = []
+  // They outlive the process that started them.
+  stage.onEnd(() => {
+    for (const pid of pids) process.kill(pid, 'SIGKILL')
+    return Promise.resolve()
+  })
+  const sockets: string[] = []
+  while (pids.length < count) {
+    const [pid, socket = ''] = (await child.line()).split(' ')
+    pids.push(Number(pid))
+    sockets.push(socket)
+  }
+  return { pid: child.pid, pids, sockets }
+}

@@ -1,0 +1,62 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { startSwtpm } from '../src/device/index.ts'
+import { against, compare, rounded, type Bench } from './framework.ts'
+import { limitOf } from './limits.ts'
+import { startGuests } from './peers/guests.ts'
+import { compileClient, startClient } from './peers/tpm-client.ts'
+import { GET_RANDOM } from './tpm-commands.ts'
+
+const GUESTS = 500
+const ROUNDS = 31
+const COUNT = 200
+const LOOKS = 5
+
+/** Proportional set size in MB: pages that many processes share count once among them. */
+async function pssOf(pid: number): Promise<number> {
+  const kilobytes = /^Pss: +(\d+) kB$/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, 'latin1'))?.[1]
+  return Number(kilobytes ?? 'NaN') / 1024
+}
+
+async function rssOf(pid: number): Promise<number> {
+  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'latin1'))?.[1]
+  return Number(kilobytes ?? 'NaN') / 1024
+}
+
+/** Five hundred idle guests: what they take together, what their broker takes, and how fast each of them still is. */
+export const vtpmMany: Bench = async (stage) => {
+  const program = await compileClient(stage)
+  const bare = await startSwtpm({ stateDir: join(stage.directory, 'bare-tpm'), startup: 'clear' })
+  stage.onEnd(async () => {
+    await bare.stop()
+  })
+  const alone = await pssOf(bare.pid)
+  const { pid, pids, sockets } = await startGuests(stage, GUESTS)
+  const all = (await Promise.all(pids.map(pssOf))).reduce((sum, each) => sum + each, 0)
+  const broker: number[] = []
+  for (let look = 0; look < LOOKS; look += 1) broker.push(await rssOf(pid))
+
+  let turn = 0
+  const latency = async (path: string): Promise<number> => {
+    const client = await startClient(stage, program, `swtpm:path=${path}`)
+    const { p50 } = await client.measure(GET_RANDOM, COUNT)
+    await client.stop()
+    return p50
+  }
+  const among = await compare(
+    'vtpm-many',
+    ROUNDS,
+    () => latency(sockets[(turn += 97) % sockets.length] ?? ''),
+    () => latency(bare.socket),
+  )
+  const { unit, against: what } = limitOf('vtpm-many-pss')
+  const pss = {
+    name: 'vtpm-many-pss',
+    value: rounded(all),
+    unit,
+    ratio: rounded(all / (GUESTS * alone)),
+    against: what,
+    runs: 1,
+  }
+  return [among, pss, against('vtpm-many-rss', broker)]
+}

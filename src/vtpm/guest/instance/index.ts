@@ -1,0 +1,12 @@
+export { openSwtpmInstances } from './instances.ts'
+export type {
+  Attachment,
+  GuestEk,
+  Instance,
+  InstanceEnd,
+  LaunchOptions,
+  ManufacturedTpm,
+  RefusedControl,
+  SwtpmInstances,
+  SwtpmInstancesOptions,
+} from './types.ts'

@@ -1,0 +1,6 @@
+export type { KeysClient } from './client.ts'
+export { openKeysClient } from './client.ts'
+export type { KeyQuota, ObtainAppKey } from './deps.ts'
+export type { KeyServiceOptions, KeyTenant, ServedKeys } from './serve-keys.ts'
+export { DEFAULT_KEY_QUOTA, serveKeys } from './serve-keys.ts'
+export type { NodeAttestation } from './tpm-keys.ts'

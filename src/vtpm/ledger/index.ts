@@ -1,0 +1,7 @@
+export type { LedgerEntry } from './content.ts'
+export { isMissing, readIfThere, replaceFile, syncPath, TEMPORARY } from './durable-file.ts'
+export { guestBytes, isGuestId } from './guest-id.ts'
+export type { Ledger } from './ledger.ts'
+export { ledgerFile, openLedger } from './ledger.ts'
+export type { StateLock } from './state-lock.ts'
+export { lockBrokerState } from './state-lock.ts'

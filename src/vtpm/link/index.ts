@@ -1,0 +1,5 @@
+export type { HostQuote, Linker, LinkerOptions } from './linker.ts'
+export { openLinker } from './linker.ts'
+export { linkSelection } from './selection.ts'
+export type { LinkSocketOptions } from './serve-link.ts'
+export { serveLink } from './serve-link.ts'

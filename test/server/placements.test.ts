@@ -1,0 +1,248 @@
+import assert from 'node:assert/strict'
+import test, { after } from 'node:test'
+import { generateKey, guestIdentityOf, signerOf } from '../../src/ca/index.ts'
+import { parsePem } from '../../src/ca/path/index.ts'
+import { releaseNodeRef } from '../../src/tpm/index.ts'
+import {
+  encodeIssueRequest,
+  grantAnswer,
+  nodeDetail,
+  placementAnswer,
+  placementList,
+  readGrant,
+} from '../../src/wire/index.ts'
+import { guestEk, publicBytes } from '../ca/guest-keys.ts'
+import { honestPolicy, testBox, testVendor } from './boxes.ts'
+import { testNode } from './test-node.ts'
+import { refusedWith, testVerifier } from './test-verifier.ts'
+
+const { vendor, ekRoots } = await testVendor({ after })
+const policy = await honestPolicy()
+
+async function machine(serial: string) {
+  const claim = { model: 'Edge One', serial }
+  const box = await testBox({ after }, vendor, claim)
+  const node = await testNode(box.powered, claim)
+  after(node.close)
+  const keys = await node.makeKeys()
+  const storageRootName = Buffer.alloc(34, Number(serial))
+  const nodeRef = releaseNodeRef(storageRootName).toString('hex')
+  return { node, keys, storageRootName, nodeRef, transportKey: signerOf(generateKey('P-256')).spki }
+}
+
+type Machine = Awaited<ReturnType<typeof machine>>
+
+const here = await machine('1')
+const there = await machine('2')
+const guest = '6f1d0e5c-3f7e-4a55-9d0e-0c7b0f6f2a11'
+const ekPublic = publicBytes(guestEk())
+
+async function fleet(t: test.TestContext) {
+  const verifier = await testVerifier(t, { policies: [policy], ekRoots, settings: { admission: 'vendor-ek' } })
+  const operator = await verifier.operator('operator')
+  const enrol = async (machine: Machine) => {
+    const { node, keys } = machine
+    const { nodeId } = await node.onboard(verifier.app, keys)
+    const obtain = async (kind: 'guestEk' | 'release', request: Buffer) => {
+      const { issued } = await node.attest(verifier.app, nodeId, keys, { obtain: { kind, request } })
+      assert.ok(issued !== undefined)
+      return issued
+    }
+    return {
+      nodeId,
+      /** As its broker does at its first start. */
+      roots: async () => {
+        const { nodeRef, storageRootName, transportKey } = machine
+        const request = encodeIssueRequest('release', {
+          nodeRef,
+          storageRootName: storageRootName.toString('hex'),
+          counterName: '0c'.repeat(34),
+          counter: 1,
+          pcrs: 'sha256:0,7',
+          transportKey,
+        })
+        const issued = await obtain('release', request)
+        assert.ok(issued.kind === 'release')
+        return issued
+      },
+      start: async (generation: number, tenant = 'edge') => {
+        const issued = await obtain('guestEk', encodeIssueRequest('guestEk', { guest, tenant, generation, ekPublic }))
+        assert.ok(issued.kind === 'guestEk')
+        const [leaf] = parsePem(issued.certificate)
+        return leaf === undefined ? undefined : guestIdentityOf(leaf)
+      },
+      revoked: async () => {
+        const { certificates } = await operator(nodeDetail, 'GET', `/v1/nodes/${nodeId}`)
+        return certificates.filter(({ kind }) => kind === 'guestEk').map((one) => one.revoked !== undefined)
+      },
+    }
+  }
+  return {
+    ...verifier,
+    enrol,
+    place: (node: string, tenant?: string) =>
+      operator(placementAnswer, 'POST', '/v1/placements', {
+        guest,
+        node,
+        ...(tenant === undefined ? {} : { tenant }),
+      }),
+    migrate: (node: string) => operator(grantAnswer, 'POST', '/v1/migrations', { guest, node }),
+    restore: (node: string, generation: number, digest = 'ab'.repeat(32)) =>
+      operator(grantAnswer, 'POST', '/v1/restores', { guest, node, generation, digest }),
+    remove: () => operator(placementAnswer, 'POST', `/v1/placements/${guest}/remove`),
+    list: async (node?: string) => {
+      const query = node === undefined ? '' : `?node=${node}`
+      return (await operator(placementList, 'GET', `/v1/placements${query}`)).items
+    },
+    suspend: (node: string) => operator(nodeDetail, 'POST', `/v1/nodes/${node}/suspend`),
+  }
+}
+
+const UNKNOWN = '01900000-0000-7000-8000-000000000000'
+
+test('a placement is listed by guest and by node, and its tenant stays unless it is named', async (t) => {
+  const { enrol, place, list } = await fleet(t)
+  const { nodeId } = await enrol(here)
+  assert.deepEqual(await list(), [])
+  assert.equal((await place(nodeId)).placement.tenant, 'default')
+  assert.equal((await place(nodeId, 'edge')).placement.tenant, 'edge')
+  const { placement, grant } = await place(nodeId)
+  assert.deepEqual([placement.tenant, placement.state, placement.generation, grant], ['edge', 'placed', 0, undefined])
+  assert.deepEqual(await list(nodeId), [placement])
+  assert.deepEqual(await list(UNKNOWN), [])
+})
+
+test('a guest is placed on active machines only', async (t) => {
+  const { enrol, place, suspend } = await fleet(t)
+  const { nodeId } = await enrol(here)
+  await assert.rejects(place(UNKNOWN), refusedWith('node.not_found'))
+  await suspend(nodeId)
+  await assert.rejects(place(nodeId), refusedWith('node.state'))
+})
+
+test('viewers see placements and decide nothing', async (t) => {
+  const { enrol, operator } = await fleet(t)
+  const { nodeId } = await enrol(here)
+  const viewer = await operator('viewer')
+  await viewer(placementList, 'GET', '/v1/placements')
+  const body = { guest, node: nodeId }
+  for (const path of ['placements', 'migrations', `placements/${guest}/remove`]) {
+    await assert.rejects(viewer(placementAnswer, 'POST', `/v1/${path}`, body), refusedWith('auth.forbidden'))
+  }
+})
+
+test('a guest that was never certified is placed elsewhere without further ado, or moved when that is asked', async (t) => {
+  const { enrol, place, migrate } = await fleet(t)
+  const [one, two] = [await enrol(here), await enrol(there)]
+  await place(one.nodeId)
+  await two.roots()
+  assert.equal((await migrate(two.nodeId)).placement.state, 'moving')
+  const { placement, grant } = await place(two.nodeId)
+  assert.deepEqual([placement.node, grant], [two.nodeId, undefined])
+})
+
+test('a migration is granted to a good destination, and ends with the arrival there', async (t) => {
+  const { enrol, place, list } = await fleet(t)
+  const [one, two] = [await enrol(here), await enrol(there)]
+  await place(one.nodeId, 'edge')
+  await one.start(3)
+  await assert.rejects(place(two.nodeId), refusedWith('release.no_roots'))
+  const { grantKey } = await two.roots()
+  await assert.rejects(place(two.nodeId, 'other'), refusedWith('placement.state'))
+
+  const { placement, grant } = await place(two.nodeId)
+  assert.ok(grant !== undefined)
+  const read = readGrant(grant.token, grantKey, Date.now())
+  assert.deepEqual([placement.state, placement.node, placement.destination], ['moving', one.nodeId, two.nodeId])
+  assert.ok(read.kind === 'migrate')
+  assert.deepEqual(
+    { ...read, jti: '', iat: 0, exp: read.exp - read.iat },
+    {
+      kind: 'migrate',
+      jti: '',
+      iss: 'https://verifier.test',
+      iat: 0,
+      exp: 3600,
+      guest,
+      tenant: 'edge',
+      node: two.nodeId,
+      nodeRef: there.nodeRef,
+      generation: 4,
+      source: one.nodeId,
+      transportKey: there.transportKey,
+    },
+  )
+  assert.deepEqual((await list(two.nodeId)).length, 1)
+
+  // Until it arrives the guest may run where it was; where it arrives it is of a later generation.
+  await one.start(3)
+  await assert.rejects(two.start(3), refusedWith('issue.generation'))
+  assert.deepEqual(await two.start(4), { guest, nodeId: two.nodeId, tenant: 'edge', generation: 4 })
+  await assert.rejects(one.start(5), refusedWith('issue.not_placed'))
+  assert.deepEqual(await one.revoked(), [true])
+  assert.deepEqual(await two.revoked(), [false])
+  const [arrived] = await list()
+  assert.deepEqual([arrived?.state, arrived?.node, arrived?.destination], ['placed', two.nodeId, undefined])
+})
+
+test('a migration is called off by placing the guest where it is', async (t) => {
+  const { enrol, place } = await fleet(t)
+  const [one, two] = [await enrol(here), await enrol(there)]
+  await place(one.nodeId, 'edge')
+  await one.start(1)
+  await two.roots()
+  await place(two.nodeId)
+  const { placement } = await place(one.nodeId)
+  assert.deepEqual([placement.state, placement.destination], ['placed', undefined])
+  await assert.rejects(two.start(2), refusedWith('issue.not_placed'))
+})
+
+test('no guest is sent to a machine that is suspended, silent, or not enrolled', async (t) => {
+  const { enrol, place, migrate, suspend, advance } = await fleet(t)
+  const [one, two] = [await enrol(here), await enrol(there)]
+  await assert.rejects(migrate(two.nodeId), refusedWith('placement.not_found'))
+  await place(one.nodeId, 'edge')
+  await one.start(1)
+  await two.roots()
+  await assert.rejects(migrate(one.nodeId), refusedWith('placement.state'))
+  await assert.rejects(migrate(UNKNOWN), refusedWith('node.not_found'))
+  await migrate(two.nodeId)
+  advance(3600_000)
+  await assert.rejects(migrate(two.nodeId), refusedWith('grant.destination'))
+  await two.roots()
+  await migrate(two.nodeId)
+  await suspend(two.nodeId)
+  await assert.rejects(migrate(two.nodeId), refusedWith('grant.destination'))
+})
+
+test('a restore goes on above every generation that was seen, and ends what was before', async (t) => {
+  const { enrol, place, restore } = await fleet(t)
+  const [one, two] = [await enrol(here), await enrol(there)]
+  await assert.rejects(restore(two.nodeId, 1), refusedWith('placement.not_found'))
+  await place(one.nodeId, 'edge')
+  await one.start(8)
+  const { grantKey } = await two.roots()
+  const { placement, grant } = await restore(two.nodeId, 5)
+  assert.deepEqual([placement.node, placement.state, placement.generation], [two.nodeId, 'placed', 9])
+  const read = readGrant(grant.token, grantKey, Date.now())
+  assert.ok(read.kind === 'restore')
+  assert.deepEqual([read.digest, read.generation, read.nodeRef], ['ab'.repeat(32), 9, there.nodeRef])
+  assert.deepEqual(await one.revoked(), [true])
+  await assert.rejects(one.start(9), refusedWith('issue.not_placed'))
+  await assert.rejects(two.start(8), refusedWith('issue.generation'))
+  assert.equal((await two.start(9))?.generation, 9)
+  assert.equal((await restore(two.nodeId, 30)).placement.generation, 31)
+})
+
+test('what was learnt of a guest outlives its removal', async (t) => {
+  const { enrol, place, remove, list } = await fleet(t)
+  const one = await enrol(here)
+  await place(one.nodeId, 'edge')
+  await one.start(5)
+  await remove()
+  assert.deepEqual(await list(), [])
+  await assert.rejects(remove(), refusedWith('placement.not_found'))
+  await place(one.nodeId)
+  await assert.rejects(one.start(4), refusedWith('issue.generation'))
+  assert.equal((await one.start(6))?.generation, 6)
+})
