@@ -54,7 +54,8 @@ export const restoreRequest = z.strictObject({
   node: z.uuid(),
   /** SHA-256 of the state and its generation, as the backup says. */
   digest: hexSchema(),
-  generation,
+  /** Of that state; 0 of a guest that was never started. */
+  generation: z.union([z.literal(0), generation]),
 })
 
 export const grantAnswer = z.object({ placement, grant: granted })

@@ -185,6 +185,15 @@ test('a migration is granted to a good destination, and ends with the arrival th
   assert.deepEqual([arrived?.state, arrived?.node, arrived?.destination], ['placed', two.nodeId, undefined])
 })
 
+test('the state of a guest that was never started can be brought back', async (t) => {
+  const { enrol, place, restore } = await fleet(t)
+  const one = await enrol(here)
+  const { grantKey } = await one.roots()
+  await place(one.nodeId, 'edge')
+  const { grant } = await restore(one.nodeId, 0)
+  assert.equal(readGrant(grant.token, grantKey, Date.now()).generation, 1)
+})
+
 test('a migration is called off by placing the guest where it is', async (t) => {
   const { enrol, place } = await fleet(t)
   const [one, two] = [await enrol(here), await enrol(there)]
