@@ -120,7 +120,7 @@ export type { ApprovedReleaseList, ReleaseApproval } from './release-approval.ts
 export { approvedReleaseList, releaseApproval } from './release-approval.ts'
 export { Refusal } from './refusal.ts'
 export type { Route, RouteDefinition } from './route.ts'
-export { defineRoute } from './route.ts'
+export { defineRoute, notRouted } from './route.ts'
 export type { KeyBinding, OnboardingBinding } from './transcript.ts'
 export { evidenceQualifyingData, keyQualifyingData, onboardingBinding, onboardingProof, sha256 } from './transcript.ts'
 export type {

@@ -80,6 +80,24 @@ export function defineRoute<
   }
 }
 
+/** What no route of a table serves: the refusal, and the methods that its path does take, for the header Allow. */
+export function notRouted(
+  routes: readonly Pick<Route<string>, 'path' | 'method'>[],
+  url: string,
+): { readonly refusal: Refusal; readonly allow: string | undefined } {
+  const path = url.split('?', 1)[0] ?? ''
+  const methods = routes.filter((route) => matches(route.path, path)).map((route) => route.method)
+  if (methods.length === 0) return { refusal: new Refusal('http.not_found'), allow: undefined }
+  const refusal = new Refusal('http.method', `${path} takes ${methods.join(' and ')}`)
+  return { refusal, allow: methods.join(', ') }
+}
+
+function matches(pattern: string, path: string): boolean {
+  const wanted = pattern.split('/')
+  const given = path.split('/')
+  return wanted.length === given.length && wanted.every((part, at) => part.startsWith(':') || part === given[at])
+}
+
 /**
  * Reads one part of a request. Parts that a route does not have are not looked at, except that a body or a query nobody
  * asked for is refused. Faults are reported together, up to a bound.

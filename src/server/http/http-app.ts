@@ -10,7 +10,7 @@ import fastify, {
 } from 'fastify'
 import { type Clock, type TouchstoneError, uuidV7 } from '../../core/index.ts'
 import type { Store } from '../../store/index.ts'
-import { codedError, encodeBody, LIMITS, MEDIA, problemOf, SIGNATURE_HEADER } from '../../wire/index.ts'
+import { codedError, encodeBody, LIMITS, MEDIA, notRouted, problemOf, SIGNATURE_HEADER } from '../../wire/index.ts'
 import { bodyBudget, bodySize } from './body-budget.ts'
 import { DOCS_POLICY, docsPage } from './docs-page.ts'
 import { acceptBodies, answerMedia, type DigestOf } from './media.ts'
@@ -73,9 +73,11 @@ export async function buildHttpApp(deps: HttpDeps): Promise<FastifyInstance> {
       new Refusal('http.rate_limited', undefined, { retryAfter: Math.max(1, Math.ceil(ttl / 1000)) }),
   })
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(codedError(error), request, reply))
-  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) =>
-    sendProblem(notFound(routes, request, reply), request, reply),
-  )
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {
+    const { refusal, allow } = notRouted(routes, request.url)
+    if (allow !== undefined) void reply.header('allow', allow)
+    sendProblem(refusal, request, reply)
+  })
   app.addHook('onRequest', (request, reply, done) => {
     setHeaders(request, reply)
     done()
@@ -162,20 +164,6 @@ function registerDocuments(app: FastifyInstance, { routes, version }: HttpDeps):
   app.get('/docs', (_request, reply) =>
     reply.header('content-security-policy', DOCS_POLICY).type('text/html; charset=utf-8').send(page),
   )
-}
-
-function notFound(routes: readonly Route[], request: FastifyRequest, reply: FastifyReply): TouchstoneError {
-  const path = request.url.split('?', 1)[0] ?? ''
-  const methods = routes.filter((route) => matches(route.path, path)).map((route) => route.method)
-  if (methods.length === 0) return new Refusal('http.not_found')
-  void reply.header('allow', methods.join(', '))
-  return new Refusal('http.method', `${path} takes ${methods.join(' and ')}`)
-}
-
-function matches(pattern: string, path: string): boolean {
-  const wanted = pattern.split('/')
-  const given = path.split('/')
-  return wanted.length === given.length && wanted.every((part, at) => part.startsWith(':') || part === given[at])
 }
 
 function sendProblem(error: TouchstoneError, request: FastifyRequest, reply: FastifyReply): void {

@@ -8,9 +8,9 @@ import {
   decodeBody,
   encodeBody,
   MEDIA,
+  notRouted,
   openApiOf,
   problemOf,
-  Refusal,
   type Route,
 } from '../../wire/index.ts'
 import { localServer } from './local-server.ts'
@@ -81,7 +81,11 @@ export function buildLocalApp<Access extends string>(options: LocalAppOptions<Ac
       done(error instanceof Error ? error : new Error(String(error)))
     }
   })
-  app.setNotFoundHandler((request, reply) => send(notFound(routes, request, reply), request, reply))
+  app.setNotFoundHandler((request, reply) => {
+    const { refusal, allow } = notRouted(routes, request.url)
+    if (allow !== undefined) void reply.header('allow', allow)
+    send(refusal, request, reply)
+  })
   for (const route of routes) {
     app.route({
       method: route.method,
@@ -147,24 +151,6 @@ export async function closeLocally(app: FastifyInstance): Promise<void> {
     await closed
   }
   await app.close()
-}
-
-function notFound<Access extends string>(
-  routes: readonly Route<Access>[],
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Refusal {
-  const path = request.url.split('?', 1)[0] ?? ''
-  const methods = routes.filter((route) => matches(route.path, path)).map((route) => route.method)
-  if (methods.length === 0) return new Refusal('http.not_found')
-  void reply.header('allow', methods.join(', '))
-  return new Refusal('http.method', `${path} takes ${methods.join(' and ')}`)
-}
-
-function matches(pattern: string, path: string): boolean {
-  const wanted = pattern.split('/')
-  const given = path.split('/')
-  return wanted.length === given.length && wanted.every((part, at) => part.startsWith(':') || part === given[at])
 }
 
 function sendProblem(error: TouchstoneError, tellsAll: boolean, request: FastifyRequest, reply: FastifyReply): void {
