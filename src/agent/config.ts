@@ -1,10 +1,15 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { isMap, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
-import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
+import {
+  configuredPath,
+  describeConfigurationIssue,
+  LARGEST_CONFIGURATION,
+  parseConfiguration,
+  TouchstoneError,
+} from '../core/index.ts'
 import { parsePem, type Certificate } from '../ca/path/index.ts'
-import { isEkKind, parseTcti } from '../device/index.ts'
+import { isEkKind, isTcti } from '../device/index.ts'
 import { onboardingBegin } from '../wire/index.ts'
 import { isLinkAddress } from './link.ts'
 
@@ -17,12 +22,9 @@ const DEFAULTS = {
   serial: '/sys/class/dmi/id/product_serial',
 } as const
 
-const MAX_FILE = 1 << 20
-
 /** sun_path holds 108 bytes with its NUL; the status socket lies in the state directory. */
 const LONGEST_STATE_DIR = 96
 
-const path = z.string().min(1, 'expected a path')
 const seconds = z
   .string()
   .regex(/^[1-9]\d{0,6}$/, 'expected a whole number of seconds')
@@ -37,12 +39,12 @@ const schema = z.strictObject({
       error: 'expected a URL without query, fragment and credentials',
     }),
   /** PEM file of the root, or roots while one is rolled over to the next. Nothing else is ever trusted. */
-  trustAnchor: path,
-  stateDir: path.default(DEFAULTS.stateDir),
+  trustAnchor: configuredPath,
+  stateDir: configuredPath.default(DEFAULTS.stateDir),
   tcti: z.string().default(DEFAULTS.tcti).refine(isTcti, { error: 'expected a TPM address: device:… or swtpm:…' }),
-  eventLog: path.default(DEFAULTS.eventLog),
+  eventLog: configuredPath.default(DEFAULTS.eventLog),
   /** IMA's binary_runtime_measurements; a node without IMA leaves it out. */
-  imaLog: path.optional(),
+  imaLog: configuredPath.optional(),
   /** What the node claims to be; by default what its firmware says (DMI). */
   model: onboardingBegin.shape.model.optional(),
   serial: onboardingBegin.shape.serial.optional(),
@@ -84,9 +86,9 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
     }
   }
   const parsed = schema.safeParse(document)
-  faults.push(...(parsed.error?.issues.map(describeIssue) ?? []))
+  faults.push(...(parsed.error?.issues.flatMap(describeConfigurationIssue) ?? []))
   // What the schema refused is not looked at again; everything else is, so that one run names every fault.
-  const pem = path.safeParse(document['trustAnchor']).data
+  const pem = configuredPath.safeParse(document['trustAnchor']).data
   const anchors =
     pem === undefined
       ? undefined
@@ -94,7 +96,7 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
   const claim = (key: 'model' | 'serial') =>
     document[key] === undefined ? collect(key, () => readClaim(key)) : Promise.resolve(parsed.data?.[key])
   const [model, serial] = [await claim('model'), await claim('serial')]
-  const stateDir = resolve(base, path.safeParse(document['stateDir']).data ?? DEFAULTS.stateDir)
+  const stateDir = resolve(base, configuredPath.safeParse(document['stateDir']).data ?? DEFAULTS.stateDir)
   if (Buffer.byteLength(stateDir) > LONGEST_STATE_DIR) {
     faults.push(`stateDir: longer than ${LONGEST_STATE_DIR} bytes, so its socket could not be opened`)
   }
@@ -126,17 +128,12 @@ export function socketPath(stateDir: string): string {
   return join(stateDir, 'agent.sock')
 }
 
-/** One mapping whose scalars are the text that was written. Aliases, tags and merge keys are mistakes at best. */
 async function readMapping(file: string): Promise<Readonly<Record<string, unknown>>> {
-  const document = parseDocument(await readText(file), { schema: 'failsafe', merge: false, uniqueKeys: true })
-  const faults = [...document.errors, ...document.warnings].map(({ message }) => message.replaceAll(/\s+/g, ' '))
-  visit(document, {
-    Alias: () => void faults.push('aliases are not allowed'),
-    Value: (_, { tag }) => (tag === undefined ? undefined : void faults.push(`the tag ${tag} is not allowed`)),
-  })
-  if (faults.length === 0 && !isMap(document.contents)) faults.push('expected a mapping of keys to values')
-  if (faults.length > 0) throw refused(file, faults)
-  return mapping.parse(document.toJS())
+  const read = parseConfiguration(await readText(file))
+  if ('faults' in read) throw refused(file, read.faults)
+  const document = mapping.safeParse(read.document)
+  if (!document.success) throw refused(file, ['expected a mapping of keys to values'])
+  return document.data
 }
 
 async function readText(file: string): Promise<string> {
@@ -146,7 +143,8 @@ async function readText(file: string): Promise<string> {
   } catch (cause) {
     throw new TouchstoneError('agent.config', `cannot read ${file}`, { cause })
   }
-  if (bytes.byteLength > MAX_FILE) throw new TouchstoneError('agent.config', `${file} is larger than 1 MiB`)
+  if (bytes.byteLength > LARGEST_CONFIGURATION)
+    throw new TouchstoneError('agent.config', `${file} is larger than 1 MiB`)
   return bytes.toString('utf8')
 }
 
@@ -157,23 +155,8 @@ async function readClaim(name: 'model' | 'serial'): Promise<string> {
   throw new TouchstoneError('agent.config', `not configured, and ${DEFAULTS[name]} holds nothing that could be used`)
 }
 
-function describeIssue(issue: z.core.$ZodIssue): string {
-  const where = issue.path.length === 0 ? 'the document' : issue.path.map(String).join('.')
-  return `${where}: ${issue.message}`
-}
-
 function refused(file: string, faults: readonly string[]): TouchstoneError {
   return new TouchstoneError('agent.config', `${file}: ${faults.join('; ')}`, { details: { faults: faults.length } })
-}
-
-function isTcti(text: string): boolean {
-  try {
-    parseTcti(text)
-    return true
-  } catch (error) {
-    if (isTouchstoneError(error)) return false
-    throw error
-  }
 }
 
 function partOf(text: string, part: string): string {

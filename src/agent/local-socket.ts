@@ -1,6 +1,7 @@
 import { chmod, rm } from 'node:fs/promises'
-import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
+import { askUnixSocket } from '../device/index.ts'
 import {
   encodeBody,
   evidenceRequest,
@@ -26,7 +27,8 @@ export interface LocalService {
 
 /** A request to obtain, in base64url, and what is around it. */
 const MAX_BODY = 8192
-const MAX_ANSWER = 1 << 20
+/** A slow TPM, a slow line, and their retries. */
+const LONGEST_ATTESTATION_MS = 10 * 60_000
 
 /** Renewal is the agent's own business, and what a broker obtains has a path of its own. */
 const attestRequest = evidenceRequest.omit({ renewal: true, obtain: true })
@@ -97,30 +99,21 @@ function reply(outgoing: ServerResponse, status: number, body: unknown): void {
   outgoing.writeHead(status, { 'content-type': 'application/json' }).end(encodeBody(MEDIA.json, body))
 }
 
-/** The status and body of a local agent's answer; `undefined` where no agent listens. */
+/** The status and body of a local agent's answer; `undefined` where no agent listens. Throws as {@link askUnixSocket} does. */
 export async function askLocally(
   stateDir: string,
   method: 'GET' | 'POST',
   path: string,
   body?: unknown,
 ): Promise<{ readonly status: number; readonly body: unknown } | undefined> {
-  try {
-    return await new Promise((resolve, reject) => {
-      const outgoing = request({ socketPath: socketPath(stateDir), method, path })
-      outgoing.once('error', reject)
-      outgoing.once('response', (incoming) => {
-        readBounded(incoming, MAX_ANSWER).then(
-          (text) => resolve({ status: incoming.statusCode ?? 0, body: parseJson(text) }),
-          reject,
-        )
-      })
-      outgoing.end(body === undefined ? undefined : JSON.stringify(body))
-    })
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined
-    throw error
-  }
+  const answer = await askUnixSocket({
+    socketPath: socketPath(stateDir),
+    method,
+    path,
+    timeoutMs: LONGEST_ATTESTATION_MS,
+    ...(body === undefined ? {} : { body: encodeBody(MEDIA.json, body) }),
+  })
+  return answer && { status: answer.status, body: parseJson(answer.body.toString('utf8')) }
 }
 
 async function readBounded(incoming: IncomingMessage, max: number): Promise<string> {

@@ -1,4 +1,4 @@
-import { parse } from 'yaml'
+import { parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 
 // What the configuration files of verifier, agent and broker have in common: YAML in which every scalar is the text that was
@@ -6,15 +6,19 @@ import { z } from 'zod'
 
 export const LARGEST_CONFIGURATION = 1 << 20
 
-/** The document, or the fault that keeps it from being one. Never throws. */
-export function parseConfiguration(text: string): { readonly document: unknown } | { readonly fault: string } {
-  if (text.length > LARGEST_CONFIGURATION) return { fault: 'larger than 1 MiB' }
-  try {
-    const options = { schema: 'failsafe', merge: false, maxAliasCount: 0, uniqueKeys: true, logLevel: 'error' } as const
-    return { document: parse(text, options) }
-  } catch (cause) {
-    return { fault: cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause) }
-  }
+/** The document, or the faults that keep it from being one. Never throws. */
+export function parseConfiguration(
+  text: string,
+): { readonly document: unknown } | { readonly faults: readonly string[] } {
+  if (text.length > LARGEST_CONFIGURATION) return { faults: ['larger than 1 MiB'] }
+  const read = parseDocument(text, { schema: 'failsafe', merge: false, uniqueKeys: true, logLevel: 'silent' })
+  const faults = [...read.errors, ...read.warnings].map(({ message }) => message.split('\n')[0] ?? '')
+  // Aliases, tags and merge keys are mistakes at best.
+  visit(read, {
+    Alias: () => void faults.push('aliases are not allowed'),
+    Value: (_, { tag }) => (tag === undefined ? undefined : void faults.push(`the tag ${tag} is not allowed`)),
+  })
+  return faults.length > 0 ? { faults } : { document: read.toJS() }
 }
 
 /** One line a fault, each with the key it is about. */

@@ -10,6 +10,7 @@ export {
   configuredFlag,
   configuredPath,
   describeConfigurationIssue,
+  LARGEST_CONFIGURATION,
   oneOf,
   parseConfiguration,
   wholeNumber,

@@ -1,4 +1,4 @@
-import { TouchstoneError } from '../core/index.ts'
+import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
 
 /** Where a TPM is. `text` is the tpm2-tss spelling, which tpm2-tools take as it is. */
 export type Tcti =
@@ -43,6 +43,16 @@ export function parseTcti(text: string): Tcti {
   if (!/^[A-Za-z0-9.:-]+$/.test(host)) throw refused(text, 'the host is not a name or an address')
   if (!Number.isInteger(port) || port < 1 || port > 65534) throw refused(text, 'the port is not 1 to 65534')
   return { kind: 'tcp', host, port, text }
+}
+
+export function isTcti(text: string): boolean {
+  try {
+    parseTcti(text)
+    return true
+  } catch (error) {
+    if (isTouchstoneError(error)) return false
+    throw error
+  }
 }
 
 /** tpm2-tss cuts its configuration at commas; such a path would name another file to the tools. */

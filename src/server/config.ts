@@ -123,7 +123,7 @@ export async function readServerConfig(file: string): Promise<ServerConfig> {
 /** The same of a text; `file` is where it came from. */
 export function parseServerConfig(text: string, file: string): ServerConfig {
   const read = parseConfiguration(text)
-  if ('fault' in read) throw invalid(file, [read.fault])
+  if ('faults' in read) throw invalid(file, read.faults)
   const parsed = schema.safeParse(read.document)
   if (!parsed.success) throw invalid(file, parsed.error.issues.flatMap(describeConfigurationIssue))
   const raw = parsed.data

@@ -4,13 +4,12 @@ import { z } from 'zod'
 import {
   configuredPath,
   describeConfigurationIssue,
-  isTouchstoneError,
   oneOf,
   parseConfiguration,
   TouchstoneError,
   wholeNumber,
 } from '../../core/index.ts'
-import { parseTcti } from '../../device/index.ts'
+import { isTcti } from '../../device/index.ts'
 import type { TenantConfig } from '../lane/index.ts'
 
 const DEFAULTS = {
@@ -119,7 +118,7 @@ export async function readBrokerConfig(file: string): Promise<BrokerConfig> {
 /** The same of a text; `file` is where it came from. */
 export function parseBrokerConfig(text: string, file: string): BrokerConfig {
   const read = parseConfiguration(text)
-  if ('fault' in read) throw invalid(file, [read.fault])
+  if ('faults' in read) throw invalid(file, read.faults)
   const parsed = schema.safeParse(read.document)
   if (!parsed.success) throw invalid(file, parsed.error.issues.flatMap(describeConfigurationIssue))
   const raw = parsed.data
@@ -184,16 +183,6 @@ function tenantFaults(tenants: Raw['tenants']): string[] {
       ...shares('persistent', persistent),
     ]
   })
-}
-
-function isTcti(text: string): boolean {
-  try {
-    parseTcti(text)
-    return true
-  } catch (error) {
-    if (isTouchstoneError(error)) return false
-    throw error
-  }
 }
 
 function invalid(file: string, faults: readonly string[]): TouchstoneError {
