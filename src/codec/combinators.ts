@@ -1,5 +1,6 @@
 import type { Codec } from './codec.ts'
 import { hexOf } from './primitives.ts'
+import type { Reader } from './reader.ts'
 import { Writer } from './writer.ts'
 
 type Fields = Readonly<Record<string, Codec<unknown>>>
@@ -10,19 +11,39 @@ type StructOf<F extends Fields> = { readonly [K in keyof F]: ValueOf<F[K]> }
 // The combinators erase and restore types by assertion, here and nowhere else: TypeScript cannot follow a loop over
 // the keys of a mapped type.
 
+/** A codec of named fields, which can also add them to an object that has others already. */
+interface FieldsCodec<T> extends Codec<T> {
+  readInto(reader: Reader, target: Record<string, unknown>): void
+}
+
+/** Reads the fields of a codec into an object: without another object in between where the codec can. */
+function readInto(codec: Codec<object>, reader: Reader, target: Record<string, unknown>): void {
+  if ('readInto' in codec) (codec as FieldsCodec<object>).readInto(reader, target)
+  else Object.assign(target, codec.read(reader))
+}
+
 /** Named fields, one after the other, in the order of declaration. */
 export function struct<const F extends Fields>(fields: F): Codec<StructOf<F>> {
   const entries = Object.entries<Codec<unknown>>(fields)
-  return {
+  const readFields = (reader: Reader, target: Record<string, unknown>): void => {
+    for (const [name, codec] of entries) {
+      reader.enter(name)
+      target[name] = codec.read(reader)
+      reader.leave()
+    }
+  }
+  const codec: FieldsCodec<StructOf<F>> = {
     read(reader) {
       const value: Record<string, unknown> = {}
-      for (const [name, codec] of entries) value[name] = reader.within(name, () => codec.read(reader))
+      readFields(reader, value)
       return value as StructOf<F>
     },
+    readInto: readFields,
     write(writer, value) {
       for (const [name, codec] of entries) codec.write(writer, (value as Record<string, unknown>)[name])
     },
   }
+  return codec
 }
 
 type VariantsOf<Tag extends string, V extends Readonly<Record<string, AnyCodec>>> = {
@@ -39,14 +60,24 @@ export function tagged<const Tag extends string, const V extends Readonly<Record
   variants: V,
 ): Codec<VariantsOf<Tag, V>> {
   const known = variants as unknown as Readonly<Record<string, Codec<object> | undefined>>
-  return {
+  const byName = new Map(Object.entries(variants as unknown as Readonly<Record<string, Codec<object>>>))
+  const readFields = (reader: Reader, target: Record<string, unknown>): void => {
+    const at = reader.offset
+    reader.enter(tag)
+    const name = selector.read(reader)
+    reader.leave()
+    const variant = byName.get(name)
+    if (variant === undefined) throw reader.invalid(at, `${tag} ${name} is not allowed here`)
+    target[tag] = name
+    readInto(variant, reader, target)
+  }
+  const codec: FieldsCodec<VariantsOf<Tag, V>> = {
     read(reader) {
-      const at = reader.offset
-      const name = reader.within(tag, () => selector.read(reader))
-      const variant = Object.hasOwn(known, name) ? known[name] : undefined
-      if (variant === undefined) throw reader.invalid(at, `${tag} ${name} is not allowed here`)
-      return { [tag]: name, ...variant.read(reader) } as VariantsOf<Tag, V>
+      const value: Record<string, unknown> = {}
+      readFields(reader, value)
+      return value as VariantsOf<Tag, V>
     },
+    readInto: readFields,
     write(writer, value) {
       const name = (value as Record<string, unknown>)[tag] as string
       selector.write(writer, name)
@@ -55,14 +86,17 @@ export function tagged<const Tag extends string, const V extends Readonly<Record
       variant.write(writer, value)
     },
   }
+  return codec
 }
 
 /** The fields of two codecs in one object, `first` before `second`. */
 export function joined<A extends object, B extends object>(first: Codec<A>, second: Codec<B>): Codec<A & B> {
   return {
     read: (reader) => {
-      const head = first.read(reader)
-      return { ...head, ...second.read(reader) }
+      const value: Record<string, unknown> = {}
+      readInto(first, reader, value)
+      readInto(second, reader, value)
+      return value as A & B
     },
     write(writer, value) {
       first.write(writer, value)
@@ -108,9 +142,9 @@ export function flags<const B extends Readonly<Record<string, number>>>(
       const value = codec.read(reader)
       const reserved = (value & ~legal) >>> 0
       if (reserved !== 0) throw reader.invalid(at, `reserved bits ${hexOf(reserved)} are set`)
-      return Object.fromEntries(entries.map(([name, bit]) => [name, ((value >>> bit) & 1) === 1])) as {
-        [K in keyof B]: boolean
-      }
+      const set: Record<string, boolean> = {}
+      for (const [name, bit] of entries) set[name] = ((value >>> bit) & 1) === 1
+      return set as { [K in keyof B]: boolean }
     },
     write(writer, value) {
       codec.write(writer, entries.reduce((mask, [name, bit]) => (value[name] ? mask | (1 << bit) : mask), 0) >>> 0)
@@ -157,7 +191,11 @@ export function list<T>(count: Codec<number>, item: Codec<T>, bounds: Bounds): C
     read(reader) {
       const length = readBounded(reader, count, bounds, 'count')
       const items: T[] = []
-      for (let i = 0; i < length; i++) items.push(reader.within(`[${i}]`, () => item.read(reader)))
+      for (let i = 0; i < length; i++) {
+        reader.enter(i)
+        items.push(item.read(reader))
+        reader.leave()
+      }
       return items
     },
     write(writer, items) {
@@ -167,12 +205,7 @@ export function list<T>(count: Codec<number>, item: Codec<T>, bounds: Bounds): C
   }
 }
 
-function readBounded(
-  reader: Parameters<Codec<number>['read']>[0],
-  codec: Codec<number>,
-  bounds: Bounds,
-  what: 'size' | 'count',
-): number {
+function readBounded(reader: Reader, codec: Codec<number>, bounds: Bounds, what: 'size' | 'count'): number {
   const at = reader.offset
   const value = codec.read(reader)
   if (value > bounds.max) throw reader.tooLarge(at, `${what} ${value} is above the limit of ${bounds.max}`)

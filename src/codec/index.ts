@@ -1,3 +1,5 @@
+export type { CborTag, CborValue } from './cbor.ts'
+export { decodeCbor, isCborTag } from './cbor.ts'
 export type { Codec, Decoded } from './codec.ts'
 export { decode, encode } from './codec.ts'
 export type { Bounds } from './combinators.ts'

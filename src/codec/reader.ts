@@ -6,7 +6,8 @@ import { TouchstoneError, view } from '../core/index.ts'
  */
 export class Reader {
   readonly #bytes: Buffer
-  readonly #path: string[] = []
+  /** Numbers are indices. It becomes text when something fails, and not before. */
+  readonly #path: (string | number)[] = []
   #at: number
   #end: number
 
@@ -27,11 +28,20 @@ export class Reader {
 
   /** Runs `read` with `step` appended to the path. A step that begins with `[` is joined without a dot. */
   within<T>(step: string, read: () => T): T {
-    this.#path.push(step)
+    this.enter(step)
     const value = read()
-    // Not in a finally: after a failure the path is what the error needs, and the reader is not used again.
-    this.#path.pop()
+    this.leave()
     return value
+  }
+
+  /** The same without a function, for the paths that are walked most: `leave` when `step` was read, and only then. */
+  enter(step: string | number): void {
+    this.#path.push(step)
+  }
+
+  /** Not after a failure: the path is then what the error needs, and the reader is not used again. */
+  leave(): void {
+    this.#path.pop()
   }
 
   /** Runs `read` on the next `size` bytes alone and requires that it uses all of them. */
@@ -116,7 +126,8 @@ export class Reader {
     at: number,
     problem: string,
   ) {
-    const path = this.#path.join('.').replaceAll('.[', '[')
+    const steps = this.#path.map((step) => (typeof step === 'number' ? `[${step}]` : step))
+    const path = steps.join('.').replaceAll('.[', '[')
     return new TouchstoneError(code, `${path} at byte ${at}: ${problem}`, { details: { path, offset: at } })
   }
 }

@@ -19,11 +19,13 @@ export interface EventRef {
 export interface Check {
   /** Dotted name of what was checked, for example `quote.nonce`; documented in docs/checks.md. */
   readonly check: string
-  /** The policy's rule that asked for it, where it was not the house's own. */
+  /** The rule that asked for it: `policy/name`, or `house/name` for what is asked of every node. */
   readonly rule?: string
   /** The claim that the rule reads, for example `secureBoot.enabled`. */
   readonly claim?: string
   readonly outcome: Outcome
+  /** `monitor`: the outcome is shown and never counts. Absent, or `enforce`: it counts. */
+  readonly mode?: 'enforce' | 'monitor'
   /** Stable code of a failure; a row of the error table. */
   readonly code?: string
   readonly expected?: JsonValue
@@ -31,6 +33,23 @@ export interface Check {
   readonly event?: EventRef
   /** The known reference that is closest to what came. */
   readonly nearest?: JsonValue
+  /** What the rule's author wants to be read, with what was seen filled in. Part of it may come from the node. */
+  readonly message?: string
+  /** An operator's exception that is about this failure. */
+  readonly exception?: CheckException
+}
+
+/** What an exception did with a failed check: without `unused` it made a warning of it. */
+export interface CheckException {
+  readonly name: string
+  readonly owner: string
+  readonly reason: string
+  /** RFC 3339. */
+  readonly expires: string
+  /** What the warning sets the claim to, where that is more than 32. */
+  readonly sets?: number
+  /** `expired`: too late. `refused`: what failed is never excused, such as a revoked value. */
+  readonly unused?: 'expired' | 'refused'
 }
 
 /** AR4SI tiers (draft-ietf-rats-ar4si): none -1..1, affirming 2..31, warning 32..95, contraindicated 96..127. */
@@ -47,10 +66,16 @@ export interface Verdict {
   readonly checks: readonly Check[]
 }
 
+/** Whether its outcome has a say in the status: one that is only monitored has none. */
+export function counts({ mode }: Pick<Check, 'mode'>): boolean {
+  return mode !== 'monitor'
+}
+
 /** The first check that keeps a verdict from being affirming: failures before warnings, in the order they were made. */
 export function firstFailure(checks: readonly Check[]): Check | undefined {
+  const enforced = checks.filter(counts)
   return (
-    checks.find((check) => check.outcome === 'fail' || check.outcome === 'indeterminate') ??
-    checks.find((check) => check.outcome === 'warn')
+    enforced.find((check) => check.outcome === 'fail' || check.outcome === 'indeterminate') ??
+    enforced.find((check) => check.outcome === 'warn')
   )
 }

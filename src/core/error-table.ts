@@ -313,6 +313,11 @@ const rows = {
     title: 'The NV quota of the tenant is used up',
     hint: "Undefine an index, or raise nvBytes in the broker's configuration; each index counts 128 bytes beside its data.",
   },
+  'vtpm.nv_rate': {
+    status: 429,
+    title: 'The tenant has written to NV memory too often',
+    hint: "NV memory wears and belongs to all: write less often, or raise quota.nvWritesPerHour. What changes often belongs on the tenant's disk, sealed.",
+  },
   'vtpm.session_quota': {
     status: 403,
     title: 'The session quota of the tenant is used up',
@@ -367,6 +372,11 @@ const rows = {
     status: 409,
     title: 'The audit log was changed after it was written',
     hint: 'The message names the first entry that does not fit; entries before it are as they were written.',
+  },
+  'vtpm.audit_forged': {
+    status: 409,
+    title: 'A checkpoint of the audit log is not by a broker of this node',
+    hint: 'Somebody who could write to the disk has made entries; what earlier checkpoints vouch for is as it was written. Look at who had the disk.',
   },
   'vtpm.audit_truncated': {
     status: 409,
@@ -446,6 +456,21 @@ const rows = {
     title: 'The log has no digests of the bank that was asked for',
     hint: 'Choose a bank that the log declares, or enable the bank in the firmware of the node.',
   },
+  'eventlog.not_comparable': {
+    status: 422,
+    title: 'The two logs have nothing in common by which they could be compared',
+    hint: 'Both must be logs of PCRs, or both of RTMRs, and have a bank in common: SHA-256, 384, 512 or 1.',
+  },
+  'eventlog.format': {
+    status: 400,
+    title: 'The file is not an event log that a boot can be judged by',
+    hint: 'Send binary_bios_measurements, or the same log as a Canonical Event Log; other logs can be looked at with log show.',
+  },
+  'eventlog.registers': {
+    status: 400,
+    title: 'A log names registers of two kinds of machine',
+    hint: 'PCRs are of a TPM and RTMRs of a confidential guest; keep their logs in files of their own.',
+  },
   // eventlog: findings on a log that was read to its end
   'eventlog.padding': {
     status: 422,
@@ -457,10 +482,60 @@ const rows = {
     title: 'The log has a bank of an algorithm that is not known here',
     hint: 'Nothing to do: its digests are skipped, the other banks are judged.',
   },
+  'eventlog.container_size': {
+    status: 422,
+    title: 'A container states another size than its file has',
+    hint: 'The file was cut or padded; compare it with the source. Its events were read to the end that it states.',
+  },
+  'eventlog.userspace_log': {
+    status: 422,
+    title: 'The log has the measurements of the running system alone',
+    hint: 'Look at it beside the log of the firmware: the registers begin where that one ends.',
+  },
+  'eventlog.coreboot': {
+    status: 422,
+    title: 'coreboot wrote the log',
+    hint: 'Nothing to do: its registers have other meanings than those of UEFI, and its payloads are names.',
+  },
+  'eventlog.digest_length': {
+    status: 422,
+    title: 'A digest of another size was extended into a bank',
+    hint: 'coreboot does so with the flags and the hardware id of vboot; the value is cut or filled with zeros.',
+  },
+  'eventlog.launch_wiped': {
+    status: 422,
+    title: 'Events of a launch register come before the launch that sets it back',
+    hint: 'No register vouches for them; keep one log for each launch, or treat the log as forged.',
+  },
+  'eventlog.nv_index': {
+    status: 422,
+    title: 'Events extend NV indices instead of registers',
+    hint: 'Nothing to do: quotes do not cover NV indices, so these events prove nothing here.',
+  },
+  'eventlog.record_order': {
+    status: 422,
+    title: 'The numbers of records contradict their order',
+    hint: 'The log was rearranged or put together from two; take it from the node again.',
+  },
+  'eventlog.record_gap': {
+    status: 422,
+    title: 'Records are missing by their numbers',
+    hint: 'The log is a part of a longer one; registers that the missing records extend will not match.',
+  },
   'eventlog.header_digest': {
     status: 422,
     title: 'The Spec-ID event has a digest',
     hint: 'It must be all zero, since the event is not measured; the log is damaged or forged.',
+  },
+  'eventlog.header_repeated': {
+    status: 422,
+    title: 'The log has a second header',
+    hint: 'Two logs were put together; registers match only if the second one continues the first. Take one log of one boot.',
+  },
+  'eventlog.header_size': {
+    status: 422,
+    title: 'The header of the log states a size that leaves out a part of it',
+    hint: 'The events were read from where the header really ends; if the firmware writes such logs, judge with log.structure: tolerant.',
   },
   'eventlog.header_register': {
     status: 422,
@@ -555,7 +630,7 @@ const rows = {
   'eventlog.boot_variable': {
     status: 422,
     title: 'A boot variable has a name that its event cannot have',
-    hint: 'The name is not measured and was changed, or the boot order does not have this option.',
+    hint: 'The name is not measured and was changed, or the boot order does not have this option. A mere warning is of a name that is measured: a variable of the vendor’s own.',
   },
   'eventlog.separator_missing': {
     status: 422,
@@ -711,6 +786,11 @@ const rows = {
     status: 503,
     title: 'The broker does not answer on its socket',
     hint: 'Start it with `touchstone broker run --config F`, and name its socket with --socket or TOUCHSTONE_BROKER.',
+  },
+  'broker.verifier': {
+    status: 409,
+    title: 'The agent talks to another verifier than the one that is configured',
+    hint: 'Whatever the broker obtains comes from there. Correct verifier in the configuration of the agent, or of the broker.',
   },
 
   // vtpm: the hardware roots
@@ -943,6 +1023,11 @@ const rows = {
     title: 'This Node cannot pass descriptors, so the control channel of a virtual machine cannot be filtered',
     hint: 'Use the Node that Touchstone ships with, or accept what docs/adr/0011 says with guests.control: direct.',
   },
+  'guest.keeper': {
+    status: 503,
+    title: "The process that serves the guests' control sockets cannot be talked to",
+    hint: 'The message says why. Guests go on; the broker tries again by itself. See docs/adr/0015 before you end that process.',
+  },
   'control.refused': {
     status: 403,
     title: "A guest's control channel does not carry this command",
@@ -962,6 +1047,11 @@ const rows = {
     status: 409,
     title: "Another client holds the guest's control channel",
     hint: 'A TPM belongs to one virtual machine at a time. This is in the audit log.',
+  },
+  'control.missed': {
+    status: 429,
+    title: "More commands were refused on a guest's control channel than were written down one by one",
+    hint: 'The entry says how many. Whoever sends them is broken or hostile: look at the entries before it.',
   },
 
   // ca: keys, certificates
@@ -1328,6 +1418,86 @@ const rows = {
     title: 'The release counter of the node cannot be what it says',
     hint: 'It moves to the number of a release only by a boot under that release. Hand in what was signed elsewhere (touchstone release approve NODE --signed FILE), or approve the registers that the node has now (--current).',
   },
+  'release.proof_missing': {
+    status: 403,
+    title: 'The roots of the node are named, and not proven',
+    hint: "The node's broker is older than this verifier. Update it: it has the node's attestation key certify what it names.",
+  },
+  'release.proof_magic': {
+    status: 403,
+    title: "What shall prove a node's roots was not made by a TPM",
+    hint: 'A key signed other data. Look at what runs on the node.',
+  },
+  'release.proof_type': {
+    status: 403,
+    title: "What shall prove a node's roots is another kind of attestation",
+    hint: 'Certify for the storage root, NV_Certify for the counter, CertifyCreation for the transport key; update the broker.',
+  },
+  'release.proof_scheme': {
+    status: 403,
+    title: "What shall prove a node's roots is signed by another scheme or hash than the AK's own",
+    hint: 'Broker and agent must use the AK that is enrolled: restart the broker after an enrolment.',
+  },
+  'release.proof_signature': {
+    status: 403,
+    title: "What shall prove a node's roots is not signed by the AK of the node",
+    hint: 'Restart the broker if the node was enrolled anew; else another TPM signed it, or it was changed on the way.',
+  },
+  'release.proof_signer': {
+    status: 403,
+    title: "What shall prove a node's roots was signed under another EK",
+    hint: 'The AK must be the child of the EK that is enrolled. Enrol the node again if its TPM was cleared.',
+  },
+  'release.proof_binding': {
+    status: 403,
+    title: "What shall prove a node's roots was made for another request",
+    hint: 'The broker makes it anew each time; a part of an earlier request was put in its place.',
+  },
+  'release.proof_clock': {
+    status: 403,
+    title: "What shall prove a node's roots is of another boot, or too old",
+    hint: 'It is made in the boot of the quote and at most ten minutes before it; the broker tries again by itself.',
+  },
+  'release.storage_root_name': {
+    status: 403,
+    title: 'The storage root that was certified is not the one that is named',
+    hint: 'Restart the broker. If it stays so, look at what runs on the node.',
+  },
+  'release.storage_root_template': {
+    status: 403,
+    title: 'The storage root is not of the template that all are made from',
+    hint: 'Only a key whose children cannot leave their TPM counts: restricted, decrypt, fixedTPM, fixedParent, sensitiveDataOrigin, noDA, P-256 with AES-128. Look at what runs on the node.',
+  },
+  'release.storage_root_parent': {
+    status: 403,
+    title: "The storage root is not a primary key of the owner's hierarchy",
+    hint: 'Its parent would decide what happens to its children. Look at what runs on the node.',
+  },
+  'release.counter_index': {
+    status: 403,
+    title: 'What was certified is not the release counter',
+    hint: 'It is the NV counter 0x01805302 with AUTHREAD, AUTHWRITE and NO_DA, as the broker defines it at its first start; nothing that can be set back.',
+  },
+  'release.counter_contents': {
+    status: 403,
+    title: 'The release counter has not the value that is claimed',
+    hint: 'The broker reads and certifies it for each request, and tries again by itself. If it stays so, look at what runs on the node.',
+  },
+  'release.transport_key_name': {
+    status: 403,
+    title: 'The transport key that was certified is not the one that is named',
+    hint: 'Restart the broker. If it stays so, look at what runs on the node.',
+  },
+  'release.transport_key_template': {
+    status: 403,
+    title: 'The transport key is not of the template that all are made from',
+    hint: 'Only a key that cannot leave its TPM and does nothing but agree counts. Look at what runs on the node.',
+  },
+  'release.transport_key_parent': {
+    status: 403,
+    title: 'The transport key was not made under the storage root',
+    hint: 'Its creation data must be those that the TPM certified, and name the storage root. Look at what runs on the node.',
+  },
   'release.unquoted': {
     status: 403,
     title: 'The registers of this boot are not known',
@@ -1347,6 +1517,11 @@ const rows = {
     status: 409,
     title: 'The number of the release is taken or over',
     hint: 'Numbers only rise: leave --release out to take the next one.',
+  },
+  'grant.over': {
+    status: 409,
+    title: 'The grant does not count any more',
+    hint: 'What it allowed was called off or has been done; touchstone placement list shows what is so now. Ask for a new grant (touchstone place, touchstone placement restore).',
   },
   'grant.malformed': {
     status: 400,
@@ -1568,6 +1743,96 @@ const rows = {
     title: 'The IMA log began on other firmware measurements than the quoted ones',
     hint: 'Something was measured into PCR 0 to 9 after the kernel started, or the kernel was started by kexec.',
   },
+  'ima.partial': {
+    status: 200,
+    title: 'The IMA log is larger than one request carries, and the rest of it is still to come',
+    hint: 'Wait: the agent sends one part after the other, at once. A log that stays here belongs to an agent that was stopped.',
+  },
+  'ima.judged_otherwise': {
+    status: 200,
+    title: 'The IMA log was judged by other rules, and not all of it is there to be judged by these',
+    hint: 'The next attestation brings the whole log; attest the node again (touchstone node attest), or wait for it.',
+  },
+  'ima.file_unknown': {
+    status: 403,
+    title: 'A file was run or read that the policy does not know',
+    hint: 'If it belongs there, add its digest to a reference set, sign it, or exclude its path; else find out who put it there, and reinstall.',
+  },
+  'ima.file_changed': {
+    status: 403,
+    title: 'A file was run or read whose content is not the known one of that path',
+    hint: 'After an update, add the new digest to the reference set of that release; if nobody updated it, treat the machine as tampered with.',
+  },
+  'ima.file_moved': {
+    status: 403,
+    title: 'A known file was run or read from another path',
+    hint: 'Compare with the paths of the reference: a copy, a container or another mount shows as a path of its own. Allow the path, or leave it out of the entry.',
+  },
+  'ima.unsigned': {
+    status: 403,
+    title: 'A file that must be signed carries no signature',
+    hint: 'Sign it (evmctl ima_sign) before it is deployed; an unpacked archive loses the attribute security.ima.',
+  },
+  'ima.signature': {
+    status: 403,
+    title: 'The signature of a file is not that of its content by a key of the policy',
+    hint: 'The file was changed after it was signed, or another key has this id: sign it again, or compare the keys.',
+  },
+  'ima.signature_key': {
+    status: 403,
+    title: 'A file was signed by a key that the policy does not name',
+    hint: 'Add the key under spec.ima.keys if you trust its owner; keyId is the end of its subject key identifier.',
+  },
+  'ima.signature_form': {
+    status: 403,
+    title: 'The signature of a file is of a kind that cannot be verified',
+    hint: 'Sign files by version 2 or 3 of the format with SHA-256 or better (evmctl ima_sign -a sha256), RSA or P-256, P-384.',
+  },
+  'ima.signatures_too_many': {
+    status: 403,
+    title: 'More signatures came at once than are verified',
+    hint: 'The next attestation goes on where this one stopped. For a file system of many signed files, list their digests too.',
+  },
+  'ima.violation': {
+    status: 403,
+    title: 'A file was open for writing while it was measured, so nobody knows what was run or read',
+    hint: 'Find the writer (ima audit messages of the kernel log), and exclude what changes by nature in the IMA policy of the node.',
+  },
+  'ima.buffer': {
+    status: 403,
+    title: 'A key, command line or setting that the kernel measured is not a known one',
+    hint: 'Look at what was measured: a key in a keyring of the kernel may sign files and modules. Add it to the rule if you put it there.',
+  },
+  'ima.buffer_unknown': {
+    status: 403,
+    title: 'The kernel measured something that no rule is about',
+    hint: 'Write a rule under spec.ima.buffers for its name, or say otherBuffers: allow.',
+  },
+  'ima.table': {
+    status: 403,
+    title: 'A table of the device mapper cannot be read',
+    hint: 'It is of a kernel that writes another format; compare the entry with Documentation/admin-guide/device-mapper/dm-ima.rst.',
+  },
+  'ima.table_target': {
+    status: 403,
+    title: 'A device was set up with a kind of target that the policy does not allow',
+    hint: 'Allow the kind under spec.ima.deviceMapper.targets if your image uses it; else find out who mapped the device.',
+  },
+  'ima.table_renamed': {
+    status: 403,
+    title: 'A device took the name of one that must be a dm-verity device',
+    hint: 'Find out who ran dmsetup rename; what is mounted under that name may be anything.',
+  },
+  'ima.table_root_hash': {
+    status: 403,
+    title: 'A dm-verity device has a root hash that the policy does not know',
+    hint: 'Add the root hash of the release to the reference set; if no release has it, the file system was replaced.',
+  },
+  'ima.absent': {
+    status: 403,
+    title: 'Something that must be measured was not',
+    hint: 'Let the IMA policy of the node measure it (func=KEY_CHECK, func=CRITICAL_DATA), and set it up after that policy is loaded.',
+  },
   // attest: what a guest runs on
   'guest.not_placed': {
     status: 403,
@@ -1720,12 +1985,32 @@ const rows = {
   'policy.candidate': {
     status: 403,
     title: 'The value is a candidate that nobody has approved yet',
-    hint: 'Review it and set its state to active, or to revoked.',
+    hint: 'Review it; then touchstone reference promote SET VALUE --to canary, active or revoked --reason TEXT.',
+  },
+  'policy.canary': {
+    status: 403,
+    title: 'The value matches only on canary nodes, and this is none',
+    hint: 'Label the node if it is to be one, raise the percentage, or promote the value: touchstone reference promote SET VALUE --to active.',
   },
   'policy.deprecated': {
     status: 200,
     title: 'The value is a deprecated reference',
-    hint: 'Plan the update: a deprecated version still matches, until it is revoked.',
+    hint: 'Plan the update: a deprecated version still matches, until the time that the check names, or until it is revoked.',
+  },
+  'policy.reference_early': {
+    status: 403,
+    title: 'The value is a reference that is not valid yet',
+    hint: 'The update came early: wait until its validFrom, or move that if the release is out.',
+  },
+  'policy.reference_expired': {
+    status: 403,
+    title: 'The value is a reference that is no longer valid',
+    hint: 'Its time (until, validUntil) is over: update the node, or give the entry more time if that version may stay.',
+  },
+  'policy.reference_undetermined': {
+    status: 403,
+    title: 'Whether the value matches depends on the node or the time, which nobody gave',
+    hint: 'With touchstone appraise, give --node ID and --label NAME=VALUE. At enrolment no node has an id yet: promote what new nodes boot to active.',
   },
   'policy.revoked': {
     status: 403,
@@ -1736,6 +2021,41 @@ const rows = {
     status: 403,
     title: 'A reference set that the rule names was not supplied',
     hint: 'Apply the reference set, or correct its name in the rule.',
+  },
+  'policy.not_vouched': {
+    status: 403,
+    title: 'An image is not known, and Secure Boot does not vouch for all that was started',
+    hint: 'The check says what is in the way. Add the image to a reference set, or the certificate to verifiedBy if it is approved.',
+  },
+  'policy.version_range': {
+    status: 403,
+    title: 'The version is outside the range that the policy allows',
+    hint: 'Update what the fact names on the node, or move the range if that version is approved.',
+  },
+  'policy.version_unordered': {
+    status: 403,
+    title: 'Nobody but the vendor knows whether this version is older or newer',
+    hint: 'Only numbers with dots behind the same letters are compared. List the approved versions (anyOf, references) instead of a range.',
+  },
+  'policy.entries_missing': {
+    status: 403,
+    title: 'The database lacks entries that the policy wants in it',
+    hint: 'An old list of revoked boot loaders lets them start. Update dbx on the node (fwupdmgr update, or the vendor’s firmware).',
+  },
+  'policy.count': {
+    status: 403,
+    title: 'A number is larger than the policy allows',
+    hint: 'Find out why the node restarts so often, or raise atMost if that is normal for it.',
+  },
+  'policy.expression': {
+    status: 403,
+    title: 'The rule’s expression is not true of this node',
+    hint: 'The check shows the expression and the claims that it read. Correct the node, or the expression if it asks too much.',
+  },
+  'policy.expression_unknown': {
+    status: 403,
+    title: 'The rule’s expression cannot be evaluated',
+    hint: 'The check names what is not known. Ask has(…) first where a claim may be missing, or make the boot measure it.',
   },
   'fact.unknown': {
     status: 403,
@@ -1875,6 +2195,11 @@ const rows = {
     title: 'The node is in a state that does not allow this',
     hint: 'Pending nodes are approved, active ones suspended, suspended ones activated.',
   },
+  'node.labels': {
+    status: 400,
+    title: 'A node has at most 32 labels',
+    hint: 'Take some away first: touchstone label node ID NAME-.',
+  },
   'attestation.unauthenticated': {
     status: 403,
     title: 'The evidence is not that of a node known here',
@@ -1895,6 +2220,11 @@ const rows = {
     title: 'The event log is not the one that its digest says',
     hint: 'Send the SHA-256 of exactly the bytes that are sent.',
   },
+  'attestation.ima_unknown': {
+    status: 409,
+    title: 'The verifier does not have the part of the IMA log that this one goes on from',
+    hint: 'Ask for a new challenge and send the IMA log from its beginning; the agent does so by itself.',
+  },
   'attestation.log_unknown': {
     status: 409,
     title: 'The verifier does not have this event log',
@@ -1910,16 +2240,98 @@ const rows = {
     title: 'Certificates are renewed only for nodes whose evidence is good',
     hint: 'The checks name what was measured and what was expected.',
   },
+  // learning references
+  'learn.not_pe': {
+    status: 400,
+    title: 'The file is not an EFI executable',
+    hint: 'Give a file that firmware or a boot loader starts: shimx64.efi, grubx64.efi, a kernel with EFI stub, a UKI.',
+  },
+  'learn.corim': {
+    status: 400,
+    title: 'The reference manifest (CoRIM) cannot be used',
+    hint: 'Give a manifest with tag 501, or one signed (COSE_Sign1, ES256, ES384, ES512 or EdDSA) with --trust naming its signer.',
+  },
+  'learn.grub': {
+    status: 400,
+    title: 'The GRUB configuration cannot be read',
+    hint: 'Give the grub.cfg that GRUB reads, and not one of its templates; grub-script-check finds the same faults.',
+  },
+  'learn.kind': {
+    status: 400,
+    title: 'Nothing here says what the file is',
+    hint: 'Say it with --kind: log, baseline, efi, initrd, grub, rootfs, packages or corim.',
+  },
+  'learn.mixed': {
+    status: 400,
+    title: 'These files do not belong together',
+    hint: 'Learn from each kind by itself; images, initrds, a grub.cfg and root file systems of one boot go together.',
+  },
+  'learn.not_squashfs': {
+    status: 400,
+    title: 'The file is not a squashfs image that EVE measures',
+    hint: 'Give the rootfs image of an EVE release as it is written to its partition.',
+  },
+  'learn.nothing': {
+    status: 400,
+    title: 'There is nothing to learn',
+    hint: 'Look whether these are the right files; --bank chooses another hash, and --all takes every file of a package tree.',
+  },
+  'learn.package': {
+    status: 400,
+    title: 'The package cannot be unpacked',
+    hint: 'It needs dpkg-deb. Unpack the package by other means and give the directory.',
+  },
+  'learn.too_much': {
+    status: 400,
+    title: 'That is more than reference sets hold',
+    hint: 'Give -o FILE for what does not fit into one text; learn a smaller tree, or leave --all away.',
+  },
+  // results
+  'result.nonce': {
+    status: 400,
+    title: 'A result in CBOR carries a nonce of 8 to 64 bytes',
+    hint: 'Give the nonce in base64url without padding, 11 to 86 characters, or ask for a JWT.',
+  },
+  'result.none': {
+    status: 404,
+    title: 'There is no verdict of this node to make a result of',
+    hint: 'The node has not attested since it enrolled; see touchstone get nodes.',
+  },
+  'result.stale': {
+    status: 409,
+    title: 'The evidence is too old for a result',
+    hint: 'Let the node attest again: a result never outlives the evidence that it speaks of.',
+  },
+  'results.rotating': {
+    status: 409,
+    title: 'The key of results is being exchanged already',
+    hint: 'Wait until the next key signs, or give --compromised if the present one can no longer be trusted.',
+  },
   // policies and references
   'resource.not_found': {
     status: 404,
-    title: 'There is no such policy or reference set',
-    hint: 'See what there is with touchstone get policies and touchstone get references.',
+    title: 'There is no such policy, reference set or exception',
+    hint: 'See what there is with touchstone get policies, touchstone get references and touchstone get exceptions.',
   },
   'resource.raced': {
     status: 409,
     title: 'Somebody else changed the resource at the same time',
     hint: 'Look at what is there now, and apply again if it is still wanted.',
+  },
+  'resource.from_file': {
+    status: 409,
+    title: 'The document comes from a file of the verifier, which only its administrator changes',
+    hint: 'Apply it first: touchstone get references NAME -o json has the text; save it, then touchstone apply -f FILE. From then on the applied one counts.',
+  },
+  'reference.not_found': {
+    status: 404,
+    title: 'The reference set has no such value',
+    hint: 'See what it has with touchstone get references NAME -o yaml; give the value exactly, or --label with its label.',
+  },
+  'reference.unfit': {
+    status: 400,
+    title: 'The reference set cannot be changed in that way',
+    hint: 'The message says what is in the way. Change the file by hand and apply it: touchstone apply -f FILE --reason TEXT.',
   },
   'policy.none': {
     status: 503,
@@ -2017,6 +2429,11 @@ const rows = {
     status: 400,
     title: 'A header parameter is not for the caller to set',
     hint: 'alg and kid are those of the key, and parameters that change what a signature means are not signed.',
+  },
+  'key.peer': {
+    status: 400,
+    title: 'There is nothing to agree on with this key',
+    hint: "Give the other side's public key as DER SubjectPublicKeyInfo, on the same curve: openssl pkey -pubin -in peer.pem -outform der.",
   },
   'key.ciphertext': {
     status: 400,

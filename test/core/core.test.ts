@@ -48,6 +48,7 @@ test('the first failure is a failed check before any warning', () => {
   assert.equal(firstFailure([check('a', 'warn'), check('b', 'indeterminate')])?.check, 'b')
   assert.equal(firstFailure([check('a', 'warn')])?.check, 'a')
   assert.equal(firstFailure([check('a', 'pass')]), undefined)
+  assert.equal(firstFailure([{ ...check('a', 'fail'), mode: 'monitor' }, check('b', 'warn')])?.check, 'b')
 })
 
 test('times are RFC 3339 in UTC', () => {
