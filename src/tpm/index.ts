@@ -23,17 +23,27 @@ export {
   TPMA_SESSION,
 } from './frame.ts'
 export { TPM2B_ENCRYPTED_SECRET, TPM2B_ID_OBJECT } from './id-object.ts'
+export { readPublicArea } from './known-public.ts'
 export type { Credential, CredentialInput } from './make-credential.ts'
 export { makeCredential } from './make-credential.ts'
 export { handleName, nameOf, qualifiedName, qualifiedNameUnderEndorsement, TPM_RH } from './names.ts'
+export type { CounterName } from './node-roots.ts'
+export {
+  agreementKeyTemplate,
+  COUNTER_SIZE,
+  counterPublic,
+  isOfTemplate,
+  storageKeyTemplate,
+  storageRootTemplate,
+} from './node-roots.ts'
 export type { TpmsNvPublic } from './nv-public.ts'
 export { nvNameOf, TPM2B_NV_PUBLIC } from './nv-public.ts'
-export { TPM2B_PRIVATE, TPM_ST_TICKET } from './objects.ts'
+export { TPM2B_PRIVATE, TPM_ST_TICKET, TPMT_TK } from './objects.ts'
 export { pcrDigestOf } from './policy-digest.ts'
 export type { TpmaObject, TpmsClockInfo } from './primitives.ts'
 export type { TpmtPublic, TpmtPublicEcc, TpmtPublicRsa } from './public-area.ts'
 export { TPM2B_PUBLIC, TPMT_PUBLIC } from './public-area.ts'
-export { padCoordinate, publicJwkOf, publicKeyOf, spkiOf } from './public-key.ts'
+export { padCoordinate, pointOnCurve, publicJwkOf, publicKeyOf, spkiOf } from './public-key.ts'
 export { explainRc } from './rc.ts'
 export type { ReleaseNode, ReleaseTerms, ReleaseText } from './release.ts'
 export {
@@ -60,3 +70,5 @@ export type { TpmtSignature } from './signature.ts'
 export { signatureSchemeOf, TPMT_SIGNATURE, TPMT_SIGNATURE_HEADER } from './signature.ts'
 export type { SignatureResult } from './verify-signature.ts'
 export { verifySignature, verifySignatureByKey } from './verify-signature.ts'
+export type { TpmsQuote } from './well-formed.ts'
+export { readWellFormedQuote, readWellFormedSignature } from './well-formed.ts'

@@ -18,9 +18,16 @@ export const TPM_RH = {
  * `tpm.algorithm_unsupported` for an object without a nameAlg, because its Name would be empty and so equal to any other.
  */
 export function nameOf(pub: TpmtPublic): Buffer {
+  const known = names.get(pub)
+  if (known !== undefined) return Buffer.from(known)
   const hash = requireHash(pub.nameAlg)
-  return Buffer.concat([identifier(hash), digest(hash, encode(TPMT_PUBLIC, pub))])
+  const name = Buffer.concat([identifier(hash), digest(hash, encode(TPMT_PUBLIC, pub))])
+  names.set(pub, name)
+  return Buffer.from(name)
 }
+
+/** Made once for each decoded public area, as the keys are. */
+const names = new WeakMap<TpmtPublic, Buffer>()
 
 /**
  * The qualified Name of an object under a parent, which ties it to all its ancestors: nameAlg, then that hash over the

@@ -8,8 +8,8 @@ import { columnOf } from './table.ts'
 // beyond them is refused before anything is taken.
 
 export const MAX_RSA_BYTES = 512
-const MAX_ECC_BYTES = 80
-const MAX_NAME_SIZE = 2 + MAX_DIGEST_SIZE
+export const MAX_ECC_BYTES = 80
+export const MAX_NAME_SIZE = 2 + MAX_DIGEST_SIZE
 const MAX_NV_BUFFER = 2048
 const MAX_PUBLIC_SIZE = 1024
 

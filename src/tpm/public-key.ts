@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto'
 import type { JsonWebKey, KeyObject } from 'node:crypto'
-import { TouchstoneError, toBase64Url } from '../core/index.ts'
-import { curveOf } from './algorithms.ts'
+import { fromBase64Url, TouchstoneError, toBase64Url } from '../core/index.ts'
+import { curveOf, type CurveName } from './algorithms.ts'
 import type { TpmtPublic, TpmtPublicEcc, TpmtPublicRsa } from './public-area.ts'
 
 // Importing a key costs several times a verification, and one AK verifies many quotes.
@@ -66,6 +66,26 @@ function eccJwk({ parameters, unique }: TpmtPublicEcc): JsonWebKey {
     crv: usable.jwk,
     x: toBase64Url(padCoordinate(unique.x, size)),
     y: toBase64Url(padCoordinate(unique.y, size)),
+  }
+}
+
+/**
+ * The point of a public key on `curve`, from its DER SubjectPublicKeyInfo, with coordinates at their full width; `undefined`
+ * for everything else, points off the curve among it.
+ */
+export function pointOnCurve(
+  spki: Uint8Array,
+  curve: CurveName,
+): { readonly x: Buffer; readonly y: Buffer } | undefined {
+  try {
+    const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+    const { crv, x = '', y = '' } = key.asymmetricKeyType === 'ec' ? key.export({ format: 'jwk' }) : {}
+    if (crv === undefined || crv !== curveOf(curve).usable?.jwk) return undefined
+    const coordinate = (text: string) => fromBase64Url(text) ?? Buffer.alloc(0)
+    return { x: coordinate(x), y: coordinate(y) }
+  } catch {
+    // OpenSSL says in many ways that this is no key.
+    return undefined
   }
 }
 

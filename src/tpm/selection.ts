@@ -17,24 +17,27 @@ export interface PcrBankSelection {
 export type PcrSelection = readonly PcrBankSelection[]
 
 /** The library has room for as many banks as there are hash algorithms; no TPM comes near. */
-const MAX_BANKS = 16
-const USUAL_SIZE = 3
-const MAX_SIZE = 4
-const MAX_PCR = MAX_SIZE * 8 - 1
+export const MAX_BANKS = 16
+/** Bytes of a bitmap: usually, and at most. */
+export const USUAL_SELECT_SIZE = 3
+export const MAX_SELECT_SIZE = 4
+const MAX_PCR = MAX_SELECT_SIZE * 8 - 1
 
-const TPMS_PCR_SELECTION = struct({ hash: TPMI_ALG_HASH, pcrSelect: sizedBytes(u8, { max: MAX_SIZE }) })
+const TPMS_PCR_SELECTION = struct({ hash: TPMI_ALG_HASH, pcrSelect: sizedBytes(u8, { max: MAX_SELECT_SIZE }) })
 
 const bank: Codec<PcrBankSelection> = {
   read(reader) {
     const { hash, pcrSelect } = TPMS_PCR_SELECTION.read(reader)
     const pcrs: number[] = []
-    pcrSelect.forEach((byte, index) => {
-      for (let bit = 0; bit < 8; bit++) if ((byte >> bit) & 1) pcrs.push(index * 8 + bit)
-    })
-    return pcrSelect.byteLength === USUAL_SIZE ? { hash, pcrs } : { hash, pcrs, sizeofSelect: pcrSelect.byteLength }
+    for (let pcr = 0; pcr < 8 * pcrSelect.byteLength; pcr++) {
+      if (((pcrSelect[pcr >> 3] ?? 0) >> (pcr & 7)) & 1) pcrs.push(pcr)
+    }
+    return pcrSelect.byteLength === USUAL_SELECT_SIZE
+      ? { hash, pcrs }
+      : { hash, pcrs, sizeofSelect: pcrSelect.byteLength }
   },
   write(writer, { hash, pcrs, sizeofSelect }) {
-    const pcrSelect = Buffer.alloc(sizeofSelect ?? Math.max(USUAL_SIZE, ...pcrs.map((pcr) => (pcr >> 3) + 1)))
+    const pcrSelect = Buffer.alloc(sizeofSelect ?? Math.max(USUAL_SELECT_SIZE, ...pcrs.map((pcr) => (pcr >> 3) + 1)))
     for (const pcr of pcrs) pcrSelect.writeUInt8(pcrSelect.readUInt8(pcr >> 3) | (1 << (pcr & 7)), pcr >> 3)
     TPMS_PCR_SELECTION.write(writer, { hash, pcrSelect })
   },

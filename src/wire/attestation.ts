@@ -23,6 +23,29 @@ export const challenge = z.strictObject({
   pcrs: z.string(),
   /** SHA-256 of the firmware event log that the verifier already has for this node. */
   knownEventLog: hexSchema(),
+  /** What the verifier calls the part of the IMA log that it already has; see `imaPart`. */
+  knownIma: hexSchema(),
+})
+
+/**
+ * Which part of an IMA log comes along. A kernel's log grows for as long as it runs, so only what is new is sent. Where
+ * the part begins, and what of it was there before the quote, is in the quote's qualifying data; the entries themselves
+ * are in PCR 10.
+ */
+export const imaPart = z.strictObject({
+  /** `imaLog` begins where the part of this name ends; absent: at the beginning of the log. */
+  known: hexSchema().optional(),
+  /** So many bytes of `imaLog` were there before the quote. */
+  quoted: z.number().int().nonnegative().max(LIMITS.imaLog),
+  /** The log is longer than `imaLog` may be: the next evidence goes on behind it. */
+  more: z.boolean(),
+})
+export type ImaPart = z.output<typeof imaPart>
+
+/** Profile and serialisation of a result: `draft-ietf-rats-ear-03` or the one of 2023; JWT, or CWT in base64url. */
+export const resultSpelling = z.strictObject({
+  profile: z.enum(['ear-03', 'veraison-2023']).optional(),
+  format: z.enum(['jwt', 'cwt']).default('jwt'),
 })
 
 /**
@@ -37,6 +60,8 @@ export const evidenceRequest = z.strictObject({
   /** Who the result is for, and the nonce that they gave. */
   audience: z.string().min(1).max(256).optional(),
   relyingPartyNonce: z.string().min(8).max(88).optional(),
+  /** How the result is to be spelled; by default as the verifier is configured, as a JWT. */
+  result: resultSpelling.optional(),
 })
 
 /** `POST /v1/attestation/evidence` */
@@ -49,7 +74,9 @@ export const evidence = z.strictObject({
   /** Empty is readable as nothing, and judged so: a coded refusal would leave the last good verdict standing. */
   eventLog: bytesSchema(LIMITS.eventLog, 0).optional(),
   eventLogDigest: hexSchema(),
+  /** From the beginning, or from where `ima` says; absent where nothing was measured since. */
   imaLog: bytesSchema(LIMITS.imaLog).optional(),
+  ima: imaPart.optional(),
   untrustedPcrs: registerValues.optional(),
   /** A guest's: its host's quote over this one. Outside of the guest's own quote, because it is made over that. */
   link: linkedEvidence.optional(),
@@ -60,12 +87,14 @@ export const evidence = z.strictObject({
 
 export const attestationResult = z.strictObject({
   status: z.enum(['none', 'affirming', 'warning', 'contraindicated']),
-  /** EAR token (JWT). */
+  /** EAR token: JWT, or CWT in base64url where that was asked for. */
   result: z.string(),
   /** Seconds until the next attestation is due. */
   interval: z.number().int().positive(),
   /** The first failed check in a sentence, for the node's own log. */
   reason: z.string().optional(),
+  /** How much of the node's IMA log the verifier has now, and how the next challenge will call that. */
+  ima: z.strictObject({ known: hexSchema(), bytes: z.number().int().nonnegative() }).optional(),
   /** Present when a renewal was asked for and granted; PEM. */
   deviceCertificate: z.string().optional(),
   akCertificate: z.string().optional(),

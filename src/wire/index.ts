@@ -1,8 +1,17 @@
-export type { AttestationResult, Challenge, ChallengeRequest, Evidence, EvidenceRequest } from './attestation.ts'
+export type {
+  AttestationResult,
+  Challenge,
+  ChallengeRequest,
+  Evidence,
+  EvidenceRequest,
+  ImaPart,
+} from './attestation.ts'
 export { attestationResult, challenge, challengeRequest, evidence, evidenceRequest } from './attestation.ts'
 export { bytesSchema, hexSchema } from './bytes.ts'
 export type { PcrBank } from './pcr-banks.ts'
 export { PCR_BANKS } from './pcr-banks.ts'
+export type { VerdictExplanation } from './explanation.ts'
+export { verdictExplanation } from './explanation.ts'
 export type { Grant, MigrationGrant, RestoreGrant } from './grant.ts'
 export { grant, GRANT_TYPE, readGrant } from './grant.ts'
 export type {
@@ -14,6 +23,8 @@ export type {
   Obtainable,
   ObtainRequest,
   ReleaseRequest,
+  RootsClaim,
+  RootsProof,
 } from './issue-request.ts'
 export {
   decodeIssueRequest,
@@ -37,6 +48,8 @@ export type {
   TokenRequest,
 } from './keys.ts'
 export {
+  agreeRequest,
+  agreeResult,
   attestRequest,
   attestResult,
   certificateResult,
@@ -83,7 +96,9 @@ export type {
   AttestationSummary,
   NodeDetail,
   NodeSummary,
+  Recomputed,
   ResourceSummary,
+  WhatIfPage,
 } from './operator.ts'
 export {
   applyRequest,
@@ -97,8 +112,13 @@ export {
   nodeDetail,
   nodeList,
   nodeQuery,
+  nodeResult,
+  recomputed,
   resourceDetail,
   resourceList,
+  resultQuery,
+  whatIfPage,
+  whatIfRequest,
 } from './operator.ts'
 export type { GrantAnswer, Placement, PlacementAnswer } from './placement.ts'
 export {
@@ -119,10 +139,26 @@ export { release } from './release.ts'
 export type { ApprovedReleaseList, ReleaseApproval } from './release-approval.ts'
 export { approvedReleaseList, releaseApproval } from './release-approval.ts'
 export { Refusal } from './refusal.ts'
+export type { ExceptionSummary, ReferencePromoted, ReferencePromotion, ResourceHistory } from './resources.ts'
+export {
+  exceptionDetail,
+  exceptionList,
+  nodeLabels,
+  referencePromoted,
+  referencePromotion,
+  resourceHistory,
+} from './resources.ts'
 export type { Route, RouteDefinition } from './route.ts'
 export { defineRoute, notRouted } from './route.ts'
-export type { KeyBinding, OnboardingBinding } from './transcript.ts'
-export { evidenceQualifyingData, keyQualifyingData, onboardingBinding, onboardingProof, sha256 } from './transcript.ts'
+export type { CarriedIma, KeyBinding, OnboardingBinding } from './transcript.ts'
+export {
+  evidenceQualifyingData,
+  keyQualifyingData,
+  onboardingBinding,
+  onboardingProof,
+  rootsBinding,
+  sha256,
+} from './transcript.ts'
 export type {
   GuestCreation,
   GuestDetail,
@@ -150,3 +186,4 @@ export {
   vtpmPackage,
   wrappedKey,
 } from './vtpm.ts'
+export { elsewhereOf, packTyped, unpackTyped } from './typed-json.ts'

@@ -9,7 +9,7 @@ import { release } from './release.ts'
 const structure = bytesSchema(LIMITS.structure)
 
 /** What a node's broker obtains through the node's evidence, beside the certificates of the node itself. */
-const OBTAINABLE = ['guestEk', 'appKey', 'release', 'fleet'] as const
+const OBTAINABLE = ['guestEk', 'appKey', 'release', 'fleet', 'grant'] as const
 
 export type Obtainable = (typeof OBTAINABLE)[number]
 
@@ -47,8 +47,8 @@ const appKeyRequest = z.strictObject({
     .optional(),
 })
 
-/** The signed policies under which this node's secrets open: for the registers as they are quoted, and approved ones. */
-const releaseRequest = z.strictObject({
+/** What a node says its secrets are rooted in. */
+const rootsClaim = {
   /** Reference of this node in signed policies; see `releaseNodeRef`. */
   nodeRef: hexSchema(),
   /** Name of the storage root, and of the NV counter of releases. */
@@ -60,10 +60,33 @@ const releaseRequest = z.strictObject({
   pcrs: z.string().max(128),
   /** DER SubjectPublicKeyInfo of the key to which guests on their way here are wrapped. */
   transportKey: bytesSchema(160),
+}
+
+/** TPMS_ATTEST and TPMT_SIGNATURE by the node's AK; the extraData is `rootsBinding` of the claim. */
+const attestation = { attest: structure, signature: structure }
+
+/** That those roots are in the TPM of this node, and are what they are called. */
+const rootsProof = z.strictObject({
+  /** TPM2B_PUBLIC of the storage root, and TPM2_Certify of it. */
+  storageRoot: z.strictObject({ publicArea: structure, ...attestation }),
+  /** TPM2_NV_Certify of all 8 bytes of the release counter. */
+  counter: z.strictObject(attestation),
+  /** TPM2B_PUBLIC and TPM2B_CREATION_DATA of the transport key, and TPM2_CertifyCreation of it. */
+  transportKey: z.strictObject({ publicArea: structure, creationData: structure, ...attestation }),
+})
+
+/** The signed policies under which this node's secrets open: for the registers as they are quoted, and approved ones. */
+const releaseRequest = z.strictObject({
+  ...rootsClaim,
+  /** Without it nothing is signed. */
+  proof: rootsProof.optional(),
 })
 
 /** The fleet's keys, before a broker has anything to ask a release for: its secrets are bound to the release key. */
 const fleetRequest = z.strictObject({})
+
+/** Whether a grant that somebody shows still counts: what it allows may have been called off since. */
+const grantRequest = z.strictObject({ token: z.string().max(4096) })
 
 export const issued = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -82,6 +105,8 @@ export const issued = z.discriminatedUnion('kind', [
     grantKey: bytesSchema(160),
   }),
   z.strictObject({ kind: z.literal('fleet'), releaseKey: bytesSchema(160), grantKey: bytesSchema(160) }),
+  /** It counts; one that does not is refused with `grant.over`. */
+  z.strictObject({ kind: z.literal('grant') }),
 ])
 
 /** The answer of `POST /v1/obtain` on the agent's local socket. */
@@ -109,12 +134,15 @@ const REQUESTS = {
   appKey: appKeyRequest,
   release: releaseRequest,
   fleet: fleetRequest,
+  grant: grantRequest,
 } as const
 
 export type ObtainRequest = z.output<typeof obtainRequest>
 export type GuestEkRequest = z.output<typeof guestEkRequest>
 export type AppKeyRequest = z.output<typeof appKeyRequest>
 export type ReleaseRequest = z.output<typeof releaseRequest>
+export type RootsClaim = Omit<ReleaseRequest, 'proof'>
+export type RootsProof = z.output<typeof rootsProof>
 export type LocalAttestationKey = z.output<typeof localAttestationKey>
 export type Issued = z.output<typeof issued>
 export type IssuedOf<K extends Obtainable> = Extract<Issued, { kind: K }>
@@ -124,6 +152,7 @@ interface RequestOf {
   readonly appKey: AppKeyRequest
   readonly release: ReleaseRequest
   readonly fleet: z.output<typeof fleetRequest>
+  readonly grant: z.output<typeof grantRequest>
 }
 
 /** One value, one encoding. */

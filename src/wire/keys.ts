@@ -20,19 +20,25 @@ export const KEY_LIMITS = {
   /** One RSA-2048 block. */
   ciphertext: 256,
   nonce: 64,
+  /** What an agreement gives, and salt and info of its derivation. */
+  derived: 128,
+  derivation: 1024,
   /** Versions of one key that exist at once. */
   versions: 8,
 } as const
 
-export const KEY_KINDS = ['ecdsa-p256', 'ecdsa-p384', 'rsa-2048', 'hmac-sha256', 'secret'] as const
+export const KEY_KINDS = [
+  ...(['ecdsa-p256', 'ecdsa-p384', 'rsa-2048', 'rsa-pss-2048', 'ecdh-p256', 'ecdh-p384'] as const),
+  ...(['hmac-sha256', 'secret'] as const),
+] as const
 export const keyKind = z.enum(KEY_KINDS)
 export type KeyKind = z.output<typeof keyKind>
 
-export const keyUse = z.enum(['sign', 'decrypt', 'unseal'])
+export const keyUse = z.enum(['sign', 'decrypt', 'agree', 'unseal'])
 export type KeyUse = z.output<typeof keyUse>
 
 /** JWS algorithms (RFC 7518 section 3.1); a key has one, or none where it does not sign. */
-export const keyAlgorithm = z.enum(['ES256', 'ES384', 'RS256', 'HS256'])
+export const keyAlgorithm = z.enum(['ES256', 'ES384', 'RS256', 'PS256', 'HS256'])
 export type KeyAlgorithm = z.output<typeof keyAlgorithm>
 
 const time = z.string()
@@ -49,7 +55,7 @@ export const keyCreation = z.strictObject({
   kind: keyKind,
   /** Of an rsa-2048 key; `sign` alone where it does not say. Other kinds have one use each. */
   uses: z
-    .array(z.enum(['sign', 'decrypt']))
+    .array(z.enum(['sign', 'decrypt', 'agree']))
     .min(1)
     .max(2)
     .refine((uses) => new Set(uses).size === uses.length, 'a use is named twice')
@@ -137,7 +143,7 @@ export const signResult = z.object({
   version,
   kid: z.string(),
   algorithm: keyAlgorithm,
-  /** As in a JWS: for ECDSA r and s at their full width, for RSA PKCS #1 v1.5, for HMAC the code. */
+  /** As in a JWS: for ECDSA r and s at their full width, for RSA PKCS #1 v1.5 or PSS, for HMAC the code. */
   signature,
   /** ECDSA only: Ecdsa-Sig-Value in DER, as OpenSSL and X.509 have it. */
   der: bytesSchema(160).exactOptional(),
@@ -190,6 +196,26 @@ export const decryptRequest = z.strictObject({
   version: version.exactOptional(),
 })
 export const decryptResult = z.object({ plaintext: bytesSchema(KEY_LIMITS.ciphertext, 0), version })
+
+/** Bytes that both sides of an agreement have and nobody else: the point's x coordinate, or what HKDF makes of it. */
+export const agreeRequest = z
+  .strictObject({
+    /** DER SubjectPublicKeyInfo of the other side, on the curve of the key. */
+    peer: bytesSchema(256),
+    /** HKDF (RFC 5869) with the hash of the key's curve, SHA-256 or SHA-384, over the coordinate. */
+    derive: z
+      .strictObject({
+        size: z.number().int().min(16).max(KEY_LIMITS.derived),
+        salt: bytesSchema(KEY_LIMITS.derivation, 0).exactOptional(),
+        info: bytesSchema(KEY_LIMITS.derivation, 0).exactOptional(),
+      })
+      .exactOptional(),
+    /** The coordinate itself, at its full width: no key yet, but what a protocol with its own derivation begins with. */
+    raw: z.literal(true).exactOptional(),
+    version: version.exactOptional(),
+  })
+  .refine(({ derive, raw }) => (derive === undefined) !== (raw === undefined), 'expected derive or raw, and not both')
+export const agreeResult = z.object({ secret: bytesSchema(KEY_LIMITS.derived), version })
 
 /** Keeps these bytes as the newest version of a secret, making the secret where there is none. */
 export const sealRequest = z.strictObject({

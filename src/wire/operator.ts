@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import { evidenceRequest, resultSpelling } from './attestation.ts'
 import { hexSchema } from './bytes.ts'
 import { check } from './problem.ts'
+import { reason } from './reason.ts'
 
 /** The bodies of the operators' API. Times are RFC 3339 UTC; integers of 64 bits are decimal text. */
 
@@ -8,7 +10,7 @@ const time = z.string()
 const status = z.enum(['none', 'affirming', 'warning', 'contraindicated'])
 const vector = z.record(z.string(), z.number().int())
 const name = z.string().regex(/^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/, 'expected a DNS label')
-const labels = z.record(name, z.string().max(63))
+const labels = z.record(z.string(), z.string())
 
 /** `active` nodes attest; `pending` ones wait for an operator; `suspended` ones are refused until activated again. */
 export const nodeStatus = z.enum(['pending', 'active', 'suspended'])
@@ -109,6 +111,29 @@ export const attestationDetail = attestationSummary.extend({
   result: z.string().optional(),
 })
 
+/** A stored verdict, judged again by what it was made of. */
+export const recomputed = z.object({
+  /** `impossible`: something of it is no longer there. */
+  outcome: z.enum(['same', 'different', 'impossible']),
+  build: z.object({ then: z.string(), now: z.string() }),
+  missing: z.array(z.object({ what: z.string(), why: z.string() })),
+  differences: z.array(z.object({ what: z.string(), then: z.json(), now: z.json() })),
+})
+export type Recomputed = z.output<typeof recomputed>
+
+/** What a relying party may ask of a result, beside its media type. */
+export const resultQuery = z.object({
+  profile: resultSpelling.shape.profile,
+  format: resultSpelling.shape.format,
+  audience: evidenceRequest.shape.audience,
+  nonce: evidenceRequest.shape.relyingPartyNonce,
+})
+export const nodeResult = z.object({
+  format: z.enum(['jwt', 'cwt']),
+  /** The token: JWT, or CWT in base64url. */
+  result: z.string(),
+})
+
 export const attestationQuery = pageQuery.extend({ node: z.uuid().optional(), status: status.optional() })
 export const attestationList = page(attestationSummary)
 
@@ -120,6 +145,18 @@ export const resourceSummary = z.object({
   source: z.enum(['file', 'database']),
   digest: hexSchema(),
   updated: time,
+  /** Of references: how many values stand how; a canary counts as one, whatever the node. */
+  standings: z.record(z.string(), z.number().int()).optional(),
+  /** Of references: where they come from, as they say. */
+  provenance: z
+    .object({
+      kind: z.string(),
+      source: z.string().optional(),
+      digest: z.string().optional(),
+      by: z.string().optional(),
+      at: time.optional(),
+    })
+    .optional(),
 })
 
 export const resourceDetail = resourceSummary.extend({ document: z.string() })
@@ -136,8 +173,12 @@ export const applyRequest = z.strictObject({
     )
     .min(1)
     .max(64),
+  /** Kept with each revision. */
+  reason: reason.optional(),
 })
 export const applyResult = z.object({
+  /** What was applied, and says probably something else than was meant. */
+  warnings: z.array(z.string()).optional(),
   items: z.array(
     z.object({
       kind: z.string(),
@@ -158,3 +199,35 @@ export type AttestationSummary = z.output<typeof attestationSummary>
 export type AttestationDetail = z.output<typeof attestationDetail>
 export type ResourceSummary = z.output<typeof resourceSummary>
 export type ApplyResult = z.output<typeof applyResult>
+
+/** One page of a walk through the fleet: what would become of each node's newest verdict under these documents. */
+export const whatIfRequest = z.strictObject({
+  documents: applyRequest.shape.documents,
+  limit: z.number().int().min(1).max(2000).default(500),
+  after: z.uuid().optional(),
+})
+export const whatIfPage = z.object({
+  /** Nodes looked at, and what came of it. */
+  counts: z.object({
+    same: z.number().int(),
+    changed: z.number().int(),
+    /** Evidence that is no longer whole: the next attestation will tell. */
+    impossible: z.number().int(),
+    /** Nodes without any verdict. */
+    none: z.number().int(),
+  }),
+  changes: z.array(
+    z.object({
+      nodeId: z.string(),
+      model: z.string(),
+      serial: z.string(),
+      from: status,
+      to: status,
+      /** The check that decides the new status; absent where it is affirming. */
+      why: check.optional(),
+    }),
+  ),
+  /** Present while there are more nodes: goes into the next request as `after`. */
+  next: z.string().optional(),
+})
+export type WhatIfPage = z.output<typeof whatIfPage>

@@ -9,6 +9,7 @@ export const check = z.object({
   rule: z.string().exactOptional(),
   claim: z.string().exactOptional(),
   outcome: z.enum(['pass', 'fail', 'warn', 'indeterminate']),
+  mode: z.enum(['enforce', 'monitor']).exactOptional(),
   code: z.string().exactOptional(),
   expected: json.exactOptional(),
   actual: json.exactOptional(),
@@ -16,6 +17,17 @@ export const check = z.object({
     .object({ index: z.number().int(), pcr: z.number().int(), type: z.string(), summary: z.string() })
     .exactOptional(),
   nearest: json.exactOptional(),
+  message: z.string().exactOptional(),
+  exception: z
+    .object({
+      name: z.string(),
+      owner: z.string(),
+      reason: z.string(),
+      expires: z.string(),
+      sets: z.number().int().exactOptional(),
+      unused: z.enum(['expired', 'refused']).exactOptional(),
+    })
+    .exactOptional(),
 })
 
 /** RFC 9457, `application/problem+json`: the answer to whatever was refused. `code` is stable; prose may change. */

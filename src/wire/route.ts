@@ -11,7 +11,7 @@ export interface Call<P, Q, B> {
 }
 
 interface Description<Access extends string> {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** With `:name` parameters. */
   readonly path: string
   /** Stable name of the operation in the OpenAPI document. */

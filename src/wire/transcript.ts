@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
-import type { EvidenceRequest } from './attestation.ts'
+import type { EvidenceRequest, ImaPart } from './attestation.ts'
+import type { RootsClaim } from './issue-request.ts'
 import { PCR_BANKS, type PcrBank } from './pcr-banks.ts'
 
 /**
@@ -56,18 +57,33 @@ export function onboardingProof(secret: Uint8Array, binding: Uint8Array): Buffer
 
 /**
  * The qualifying data of a quote in attestation: the verifier's nonce, and what the node asks for with it. What its
- * broker obtains follows as two fields more, kind and bytes; a request without is what it always was, and no list of
- * fields can be read as the other.
+ * broker obtains follows as two fields more, kind and bytes, how the result is spelled as three more, and which part of the
+ * IMA log comes along as another three; evidence without is what it always was, and no list of fields can be read as
+ * another.
  */
-export function evidenceQualifyingData(nonce: Uint8Array, request: EvidenceRequest): Buffer {
-  const { renewal, audience, relyingPartyNonce, obtain } = request
+export function evidenceQualifyingData(nonce: Uint8Array, request: EvidenceRequest, ima?: CarriedIma): Buffer {
+  const { renewal, audience, relyingPartyNonce, obtain, result } = request
   return transcript('touchstone attestation v1', [
     nonce,
     renewal ?? Buffer.alloc(0),
     Buffer.from(audience ?? '', 'utf8'),
     Buffer.from(relyingPartyNonce ?? '', 'utf8'),
     ...(obtain === undefined ? [] : [Buffer.from(obtain.kind, 'ascii'), obtain.request]),
+    ...(result === undefined ? [] : ['result', result.profile ?? '', result.format].map((text) => Buffer.from(text))),
+    ...(ima === undefined ? [] : imaFields(ima)),
   ])
+}
+
+/** The part of an IMA log that travels with a quote. */
+export interface CarriedIma {
+  readonly part: ImaPart
+  /** The bytes that come along; what of them is behind `part.quoted` was measured after the quote was asked for. */
+  readonly log: Uint8Array
+}
+
+function imaFields({ part: { known = '', quoted, more }, log }: CarriedIma): Buffer[] {
+  const place = `${known}:${quoted}:${more ? 'more' : 'end'}`
+  return [Buffer.from('ima', 'ascii'), Buffer.from(place, 'ascii'), sha256(log.subarray(0, quoted))]
 }
 
 export interface KeyBinding {
@@ -89,6 +105,15 @@ export function keyQualifyingData({ tenant, name, version, nonce }: KeyBinding):
     Buffer.from(String(version), 'ascii'),
     nonce,
   ])
+}
+
+/** The qualifying data of what the node's AK says of its roots: for this claim and no other. */
+export function rootsBinding(claim: RootsClaim): Buffer {
+  const { nodeRef, storageRootName, counterName, counter, pcrs, transportKey } = claim
+  const text = [nodeRef, storageRootName, counterName, String(counter), pcrs].map((field) =>
+    Buffer.from(field, 'ascii'),
+  )
+  return transcript('touchstone node roots v1', [...text, transportKey])
 }
 
 export function sha256(bytes: Uint8Array): Buffer {

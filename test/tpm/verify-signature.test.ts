@@ -191,6 +191,36 @@ test('takes ECDSA numbers whose leading zeros were left out', () => {
   }
 })
 
+for (const [namedCurve, hash, size] of [
+  ['P-256', 'sha256', 32],
+  ['P-384', 'sha384', 48],
+  ['P-521', 'sha512', 66],
+] as const) {
+  test(`verifies whatever numbers an ${namedCurve} key signs with, and refuses zero`, () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve })
+    const zero = Buffer.alloc(size)
+    for (let run = 0; run < 64; run += 1) {
+      const message = Buffer.from(`message ${run}`)
+      const pair = sign(hash, message, { key: privateKey, dsaEncoding: 'ieee-p1363' })
+      const good = {
+        sigAlg: 'ecdsa',
+        hash,
+        signatureR: pair.subarray(0, size),
+        signatureS: pair.subarray(size),
+      } as const
+      assert.deepEqual(verifySignatureByKey(publicKey, message, good), { ok: true })
+      for (const bad of [
+        { ...good, signatureR: zero },
+        { ...good, signatureS: zero },
+        { ...good, signatureS: Buffer.alloc(0) },
+        { ...good, signatureR: good.signatureS, signatureS: good.signatureR },
+      ]) {
+        assert.equal(verifySignatureByKey(publicKey, message, bad).ok, false)
+      }
+    }
+  })
+}
+
 function withoutLeadingZeros(bytes: Buffer): Buffer {
   return bytes.subarray(bytes.findIndex((byte) => byte !== 0))
 }

@@ -3,7 +3,12 @@ import test from 'node:test'
 import { decode } from 'cborg'
 import { challenge, decodeBody, encodeBody, evidence, MEDIA } from '../../src/wire/index.ts'
 
-const body = { nonce: Buffer.from('n'.repeat(40)), pcrs: 'sha256:0', knownEventLog: 'ab'.repeat(32) }
+const body = {
+  nonce: Buffer.from('n'.repeat(40)),
+  pcrs: 'sha256:0',
+  knownEventLog: 'ab'.repeat(32),
+  knownIma: 'cd'.repeat(32),
+}
 
 for (const type of [MEDIA.json, MEDIA.cbor] as const) {
   test(`a body is the same after ${type}`, () => {

@@ -87,4 +87,17 @@ export const KEY_COMMANDS = {
     parameters: struct({ qualifyingData: TPM2B_DATA, inScheme: TPMT_SIG_SCHEME }),
     response: struct({ certifyInfo: TPM2B_ATTEST, signature: TPMT_SIGNATURE }),
   }),
+  /** By the ticket of its creation: the object's own authorisation is not asked for. */
+  CertifyCreation: command({
+    code: 0x014a,
+    handles: ['signHandle', 'objectHandle'],
+    authorisations: 1,
+    parameters: struct({
+      qualifyingData: TPM2B_DATA,
+      creationHash: TPM2B_DIGEST,
+      inScheme: TPMT_SIG_SCHEME,
+      creationTicket: TPMT_TK,
+    }),
+    response: struct({ certifyInfo: TPM2B_ATTEST, signature: TPMT_SIGNATURE }),
+  }),
 } as const

@@ -1,7 +1,8 @@
 import { nothing, struct, u16 } from '../../codec/index.ts'
 import { TPM2B_NV_PUBLIC } from '../nv-public.ts'
-import { TPM2B_AUTH } from '../objects.ts'
-import { TPM2B_MAX_NV_BUFFER, TPM2B_NAME } from '../primitives.ts'
+import { TPM2B_ATTEST, TPM2B_AUTH, TPMT_SIG_SCHEME } from '../objects.ts'
+import { TPM2B_DATA, TPM2B_MAX_NV_BUFFER, TPM2B_NAME } from '../primitives.ts'
+import { TPMT_SIGNATURE } from '../signature.ts'
 import { command } from './command.ts'
 
 /** NV memory. The handle that authorises may be the index itself. */
@@ -47,5 +48,13 @@ export const NV_COMMANDS = {
     authorisations: 1,
     parameters: nothing,
     response: nothing,
+  }),
+  /** The AK's word on what an index holds: a TPMS_ATTEST of type nv, or of nv_digest where `size` is 0. */
+  NV_Certify: command({
+    code: 0x0184,
+    handles: ['signHandle', 'authHandle', 'nvIndex'],
+    authorisations: 2,
+    parameters: struct({ qualifyingData: TPM2B_DATA, inScheme: TPMT_SIG_SCHEME, size: u16, offset: u16 }),
+    response: struct({ certifyInfo: TPM2B_ATTEST, signature: TPMT_SIGNATURE }),
   }),
 } as const
