@@ -1,11 +1,11 @@
 import { toHex } from '../core/index.ts'
 import { annotateEvent, annotate, type Binding } from './annotate.ts'
+import type { BootClaims } from './claims/boot-claims.ts'
+import { bootClaims } from './claims/derive.ts'
 import { eventTypeName } from './event-types.ts'
-import type { BootFacts } from './facts/boot-facts.ts'
-import { bootFacts } from './facts/derive.ts'
 import { structuralFindings } from './findings/structural-findings.ts'
 import { preferredBank, REPLAY_BANKS, type EventLog, type Finding, type LogFormat, type RegisterKind } from './log.ts'
-import { parseEventLog } from './parse.ts'
+import { readAnyLog } from './parse.ts'
 import { replayEventLog } from './replay.ts'
 import { summaryOf } from './summary.ts'
 
@@ -18,7 +18,7 @@ export interface EventLogDescription {
   /** By bank and register, as numbered in the log; only registers that were extended. */
   readonly pcrs: Readonly<Record<string, Readonly<Record<string, string>>>>
   /** In the preferred bank (SHA-256, then 384, 512, 1); `null` for a log without any of them. */
-  readonly boot: BootFacts | null
+  readonly boot: BootClaims | null
   readonly findings: readonly Omit<Finding, 'forged'>[]
 }
 
@@ -33,11 +33,11 @@ export interface DescribedEvent {
 }
 
 /**
- * Reads a log and says everything about it that can be said without a quote. Throws as {@link parseEventLog} does.
- * Bindings, facts and findings are those of the preferred bank.
+ * Reads a log and says everything about it that can be said without a quote. Throws as {@link readAnyLog} does.
+ * Bindings, claims and findings are those of the preferred bank.
  */
 export function describeEventLog(bytes: Uint8Array): EventLogDescription {
-  const log = parseEventLog(bytes)
+  const log = readAnyLog(bytes)
   const bank = preferredBank(log)
   return {
     format: log.format,
@@ -45,7 +45,7 @@ export function describeEventLog(bytes: Uint8Array): EventLogDescription {
     banks: log.banks,
     events: describeEvents(log),
     pcrs: describeRegisters(log),
-    boot: bank === undefined ? null : bootFacts(log, bank),
+    boot: bank === undefined ? null : bootClaims(log, bank),
     findings: (bank === undefined ? log.findings : structuralFindings(log, bank)).map(plainFinding),
   }
 }
@@ -61,7 +61,7 @@ function describeEvents(log: EventLog): DescribedEvent[] {
   return annotated.map((each) => ({
     index: each.event.index,
     pcr: each.event.pcr,
-    type: eventTypeName(each.event.type),
+    type: eventTypeName(each.event.type, each.event.pcr),
     digests: Object.fromEntries([...each.event.digests].map(([name, digest]) => [name, toHex(digest)])),
     binding: each.binding,
     summary: summaryOf(each),

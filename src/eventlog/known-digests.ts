@@ -42,18 +42,27 @@ export interface Known {
   readonly payload: Buffer
 }
 
-const tables = new Map<ReplayBank, ReadonlyMap<string, Known>>()
+interface KnownTable {
+  /** First bytes, which nearly all other digests do not have: looking a string up costs more than looking at it. */
+  readonly firsts: ReadonlySet<number>
+  readonly known: ReadonlyMap<string, Known>
+}
+
+const tables = new Map<ReplayBank, KnownTable>()
 
 /**
- * What a digest is known to be the digest of, whatever the event around it claims; the key is the digest as a binary
- * string. Computed once a bank.
+ * What a digest is known to be the digest of, whatever the event around it claims; else `undefined`. `digest`: as a binary
+ * string.
  */
-export function knownDigests(bank: ReplayBank): ReadonlyMap<string, Known> {
-  const existing = tables.get(bank)
-  if (existing !== undefined) return existing
-  const table = new Map<string, Known>()
+export function knownDigest(digest: string, bank: ReplayBank): Known | undefined {
+  const { firsts, known } = tables.get(bank) ?? computeTable(bank)
+  return firsts.has(digest.charCodeAt(0)) ? known.get(digest) : undefined
+}
+
+function computeTable(bank: ReplayBank): KnownTable {
+  const known = new Map<string, Known>()
   const add = (content: KnownContent, payload: Buffer): void => {
-    table.set(hash(HASHES[bank].node, payload, 'binary'), { content, payload })
+    known.set(hash(HASHES[bank].node, payload, 'binary'), { content, payload })
   }
   for (const value of SEPARATORS) {
     const payload = Buffer.alloc(4)
@@ -61,6 +70,7 @@ export function knownDigests(bank: ReplayBank): ReadonlyMap<string, Known> {
     add({ kind: 'separator', value }, payload)
   }
   for (const text of ACTIONS) add({ kind: 'action', text }, Buffer.from(text, 'latin1'))
+  const table = { firsts: new Set([...known.keys()].map((digest) => digest.charCodeAt(0))), known }
   tables.set(bank, table)
   return table
 }

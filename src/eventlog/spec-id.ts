@@ -53,6 +53,8 @@ export interface SpecIdHeader {
   readonly algorithms: readonly BankAlgorithm[]
   /** Offset of the first event after the header. */
   readonly end: number
+  /** How many bytes of the vendor's information the size of the header leaves out. */
+  readonly uncounted: number
 }
 
 /**
@@ -68,7 +70,8 @@ export function readSpecId(log: Buffer): SpecIdHeader {
       `eventlog.events[0].data at byte ${HEADER_PAYLOAD_AT}: needs ${size} bytes, ${log.byteLength - HEADER_PAYLOAD_AT} are left`,
     )
   }
-  const payload = log.subarray(HEADER_PAYLOAD_AT, end)
+  const uncounted = vendorBytesBehind(log, end)
+  const payload = log.subarray(HEADER_PAYLOAD_AT, end + uncounted)
   const event = decode('TCG_EfiSpecIDEvent', TCG_EfiSpecIDEvent, payload)
   const digest = log.subarray(DIGEST_AT, SIZE_AT)
   return {
@@ -78,8 +81,23 @@ export function readSpecId(log: Buffer): SpecIdHeader {
     payload,
     event,
     algorithms: algorithmsOf(event),
-    end,
+    end: end + uncounted,
+    uncounted,
   }
+}
+
+const COUNT_AT = HEADER_PAYLOAD_AT + 24
+const ALGORITHM_SIZE = 4
+
+/**
+ * Some writers count the size of the vendor's information in the size of the payload and not the information itself, as
+ * tpm2-tools' own samples do; then that is behind the payload. Otherwise 0.
+ */
+function vendorBytesBehind(log: Buffer, end: number): number {
+  if (end < COUNT_AT + 4) return 0
+  const sizeAt = COUNT_AT + 4 + log.readUInt32LE(COUNT_AT) * ALGORITHM_SIZE
+  const size = sizeAt === end - 1 ? (log[sizeAt] ?? 0) : 0
+  return size <= log.byteLength - end ? size : 0
 }
 
 function algorithmsOf(event: SpecIdEvent): BankAlgorithm[] {

@@ -1,18 +1,23 @@
 import type { EventRef } from '../core/index.ts'
 import type { AnnotatedEvent, Content } from './annotate.ts'
 import { EV_NO_ACTION, eventTypeName, type PayloadKind } from './event-types.ts'
+import { foreignText } from './foreign-text.ts'
 import { WBCL } from './known-digests.ts'
-import { decodeBootOption } from './payload/boot-option.ts'
-import { certificateNames } from './payload/certificate-names.ts'
+import { decodeDeviceSecurity, deviceSecurityText } from './payload/device-security.ts'
 import { devicePathText } from './payload/device-path.ts'
-import { decodeGpt } from './payload/gpt.ts'
-import { guidText } from './payload/guid.ts'
+import { decodeGpt, type PartitionTable } from './payload/gpt.ts'
+import { decodeHandoffTables, handoffText } from './payload/handoff-tables.ts'
 import { decodeImageLoad } from './payload/image.ts'
-import { contentOf, decodeSignatureData, decodeSignatureLists, looksLikeCertificate } from './payload/signature-list.ts'
+import { linuxTagName, UKI_SECTIONS } from './payload/linux-tags.ts'
+import { decodeNoAction, noActionText } from './payload/no-action.ts'
+import { plainText } from './payload/plain.ts'
 import { decodeTaggedEvents } from './payload/tagged.ts'
-import { labelText, printable } from './payload/text.ts'
+import { isPlainAscii, labelText, printable } from './payload/text.ts'
+import { bootValueText, variableValueText } from './payload/variable-value.ts'
 import { decodeVariable, type EfiVariable } from './payload/variable.ts'
-import { bootNumber, bootOrderNumbers } from './variables.ts'
+import { rememberContent } from './remembered-content.ts'
+import { readWindowsEvents } from './payload/windows-events.ts'
+import { windowsText } from './payload/windows-text.ts'
 
 /** A summary is one line; whoever needs all of a long text finds it in the facts. */
 const MAX_SUMMARY = 512
@@ -24,9 +29,12 @@ const MAX_SUMMARY = 512
 export function summaryOf(annotated: AnnotatedEvent): string {
   const { event, binding, content } = annotated
   const text =
-    binding === 'bound' && content !== undefined
-      ? vouchedSummary(content, event.data)
-      : untrustedSummary(event.data, event.type, annotated.type?.payload ?? 'opaque')
+    foreignText(event) ??
+    (binding === 'bound' && content !== undefined
+      ? content.kind === 'variable' && content.covers === 'all'
+        ? variableText(annotated, () => variableSummary(content.variable))
+        : vouchedSummary(content, event.data)
+      : untrustedSummary(event.data, event.type, annotated.type?.payload ?? 'opaque'))
   return oneLine(text)
 }
 
@@ -34,21 +42,44 @@ export function summaryOf(annotated: AnnotatedEvent): string {
  * Points at an event that is bound; its summary has nothing but what the digest vouches for. `text`: that summary,
  * where the caller has read the payload already.
  */
-export function boundRef({ event, content }: AnnotatedEvent, text?: string): EventRef {
-  const summary = text ?? (content === undefined ? '' : boundSummary(content, event.data))
-  return { index: event.index, pcr: event.pcr, type: eventTypeName(event.type), summary: oneLine(summary) }
+export function boundRef(annotated: AnnotatedEvent, text?: string): EventRef {
+  const { event, content } = annotated
+  const summary = text ?? (content === undefined ? '' : boundSummary(annotated, content))
+  // What a boot loader wrote is most of what is pointed at, and plain: then it is one line as it is.
+  const isPlain = text === undefined && content?.kind === 'written' && isPlainLine(content.text)
+  return {
+    index: event.index,
+    pcr: event.pcr,
+    type: eventTypeName(event.type, event.pcr),
+    summary: isPlain ? summary : oneLine(summary),
+  }
 }
 
-function boundSummary(content: Content, data: Buffer): string {
-  return content.kind === 'variable' && content.covers === 'value'
-    ? valueSummary(content.variable.value)
-    : vouchedSummary(content, data)
+const LONGEST_LABEL = 32
+
+function isPlainLine(text: string): boolean {
+  return text.length <= MAX_SUMMARY - LONGEST_LABEL && isPlainAscii(text)
 }
+
+function boundSummary(annotated: AnnotatedEvent, content: Content): string {
+  const { data } = annotated.event
+  if (content.kind !== 'variable') return vouchedSummary(content, data)
+  if (content.covers === 'value') return bootValueText(content.variable.value)
+  return variableText(annotated, () => variableSummary(content.variable))
+}
+
+/** Of variables: to say whose certificates they hold costs more than all other summaries together. */
+const variableText = rememberContent<string>(1024 * 1024)
 
 /** Points at any event for the explanation of a check. Where the event is not `bound`, the summary is untrusted. */
 export function eventRef(annotated: AnnotatedEvent): EventRef {
   const { event } = annotated
-  return { index: event.index, pcr: event.pcr, type: eventTypeName(event.type), summary: summaryOf(annotated) }
+  return {
+    index: event.index,
+    pcr: event.pcr,
+    type: eventTypeName(event.type, event.pcr),
+    summary: summaryOf(annotated),
+  }
 }
 
 function oneLine(text: string): string {
@@ -65,11 +96,11 @@ function vouchedSummary(content: Content, data: Buffer): string {
     case 'variable':
       return variableSummary(content.variable)
     case 'gpt':
-      return gptSummary(data)
+      return tableText(content.table, data)
     case 'written':
       return writtenSummary(content.role, content.text)
     case 'payload':
-      return plainSummary(data)
+      return payloadSummary(data)
   }
 }
 
@@ -83,9 +114,19 @@ function writtenSummary(role: string, text: string): string {
       return `module_cmdline: ${text}`
     case 'rootfs':
       return `root file system ${text}`
+    case 'section':
+      return `name of section ${text}`
     default:
       return text
   }
+}
+
+/** What was measured as it stands is known by its own form; the type of the event is not asked. */
+function payloadSummary(data: Buffer): string {
+  const windows = readWindowsEvents(data)
+  if (windows !== undefined) return windowsText(windows)
+  const device = decodeDeviceSecurity(data)
+  return device === undefined ? plainText(data) : deviceSecurityText(device)
 }
 
 function untrustedSummary(data: Buffer, type: number, payload: PayloadKind): string {
@@ -93,7 +134,7 @@ function untrustedSummary(data: Buffer, type: number, payload: PayloadKind): str
   switch (payload) {
     case 'variable': {
       const variable = decodeVariable(data)
-      return variable === undefined ? plainSummary(data) : variableSummary(variable)
+      return variable === undefined ? plainText(data) : variableSummary(variable)
     }
     case 'gpt':
     case 'gpt2':
@@ -110,119 +151,84 @@ function untrustedSummary(data: Buffer, type: number, payload: PayloadKind): str
       return describedSummary(data, tablesSummary)
     case 'tagged':
       return taggedSummary(data)
-    case 'separator':
     case 'text':
-    case 'version':
-    case 'opaque':
-      return plainSummary(data)
+      return labelSummary(data)
+    default:
+      return payloadSummary(data)
   }
 }
 
-/** Text where the payload is text, else the first bytes in hex. */
-function plainSummary(data: Buffer): string {
-  if (data.byteLength === 0) return ''
-  const text = labelText(data)
-  if (text !== undefined) return text
-  if (data.byteLength === 16) return guidText(data)
-  const hex = data.toString('hex', 0, 32)
-  return data.byteLength > 32 ? `${hex}… (${data.byteLength} bytes)` : hex
-}
-
 function noActionSummary(data: Buffer): string {
-  const end = data.indexOf(0)
-  const signature = end > 0 && end <= 32 ? labelText(data.subarray(0, end)) : undefined
-  if (signature === undefined) return plainSummary(data)
-  const first = data[end + 1]
-  return signature === 'StartupLocality' && first !== undefined ? `${signature} ${first}` : signature
+  const windows = readWindowsEvents(data)
+  if (windows !== undefined) return windowsText(windows)
+  const said = decodeNoAction(data)
+  return said === undefined ? plainText(data) : noActionText(said)
 }
 
 function variableSummary(variable: EfiVariable): string {
-  const { name, value } = variable
-  const number = bootNumber(name)
-  if (number !== undefined || name === 'BootOrder') return `${name}: ${valueSummary(value)}`
-  if (value.byteLength === 0) return `${name}: not set`
-  const text = databaseSummary(value) ?? authoritySummary(value)
-  return `${name}: ${text ?? plainSummary(value)}`
-}
-
-/** The value of a boot variable without its name: an option, or an order. */
-function valueSummary(value: Buffer): string {
-  const option = decodeBootOption(value)
-  if (option !== undefined) return `${option.description} ${devicePathText(option.devicePath)}`
-  return bootOrderNumbers(value)
-    .map((number) => number.toString(16).padStart(4, '0').toUpperCase())
-    .join(',')
-}
-
-function databaseSummary(value: Buffer): string | undefined {
-  const entries = value.byteLength >= MIN_LIST ? decodeSignatureLists(value) : undefined
-  if (entries === undefined) return undefined
-  const subjects = entries
-    .filter(({ kind }) => kind === 'x509')
-    .map((entry) => certificateNames(contentOf(entry))?.subject)
-  return databaseText(subjects, entries.length - subjects.length)
-}
-
-const MIN_LIST = 28
-
-/** Certificates by their subjects (`undefined` for one that does not parse), and how many hashes. */
-export function databaseText(subjects: readonly (string | undefined)[], hashes: number): string {
-  const names = subjects.map((subject) => subject ?? 'unreadable certificate')
-  return [...names, ...(hashes === 0 ? [] : [`${hashes} ${hashes === 1 ? 'hash' : 'hashes'}`])].join('; ')
-}
-
-function authoritySummary(value: Buffer): string | undefined {
-  if (looksLikeCertificate(value)) return certificateNames(value)?.subject ?? 'unreadable certificate'
-  const entry = decodeSignatureData(value)
-  if (entry?.kind !== 'x509') return undefined
-  return certificateNames(contentOf(entry))?.subject ?? 'unreadable certificate'
+  return `${variable.name}: ${variableValueText(variable) ?? plainText(variable.value)}`
 }
 
 function gptSummary(data: Buffer): string {
-  const table = decodeGpt(data)
-  if (table === undefined) return plainSummary(data)
+  return tableText(decodeGpt(data), data)
+}
+
+function tableText(table: PartitionTable | undefined, data: Buffer): string {
+  if (table === undefined) return plainText(data)
   return `disk ${table.disk}: ${table.partitions.map(({ name, guid }) => (name === '' ? guid : name)).join(', ')}`
 }
 
+/** A device path that ends in an offset is that of an option ROM, and the device before it is the one that has it. */
+const OPTION_ROM = /^(.*Pci\([^()]*\))\/Offset\([^()]*\)$/
+
 function imageSummary(data: Buffer): string {
   const image = decodeImageLoad(data)
-  if (image === undefined) return plainSummary(data)
+  if (image === undefined) return plainText(data)
   const path = devicePathText(image.devicePath)
-  return path === '' ? `image of ${image.length} bytes, no path` : path
+  if (path === '') return image.length === 0n ? 'image without a path' : `image of ${image.length} bytes, no path`
+  const device = OPTION_ROM.exec(path)?.[1]
+  return device === undefined ? path : `option ROM of ${path}`
 }
 
 /** UEFI_PLATFORM_FIRMWARE_BLOB: a base and a length, both u64. Some writers put a text here. */
 function blobSummary(data: Buffer, at: number): string {
-  if (data.byteLength - at !== 16) return plainSummary(data.subarray(at))
+  if (data.byteLength - at !== 16) return plainText(data.subarray(at))
   return `blob at 0x${data.readBigUInt64LE(at).toString(16)}, ${data.readBigUInt64LE(at + 8)} bytes`
 }
 
-/** UEFI_HANDOFF_TABLE_POINTERS: a count, then a GUID and an address each. */
 function tablesSummary(data: Buffer, at: number): string {
-  const entry = 24
-  if ((data.byteLength - at) % entry !== 8) return plainSummary(data.subarray(at))
-  const guids: string[] = []
-  for (let table = at + 8; table < data.byteLength && guids.length < 16; table += entry)
-    guids.push(guidText(data, table))
-  return `tables ${guids.join(', ')}`
+  const tables = decodeHandoffTables(data, at)
+  return tables === undefined ? plainText(data.subarray(at)) : handoffText(tables)
 }
 
-/** The second versions of both begin with a description and its length in one byte. */
+/** The second versions of both begin with a description and its length in one byte; some writers put a text here. */
 function describedSummary(data: Buffer, rest: (data: Buffer, at: number) => string): string {
   const length = data[0]
-  if (length === undefined || 1 + length > data.byteLength) return plainSummary(data)
+  if (length === undefined || 1 + length >= data.byteLength) return plainText(data)
   const description = labelText(data.subarray(1, 1 + length)) ?? ''
   return `${description}: ${rest(data, 1 + length)}`
 }
 
+const SECTIONS: ReadonlySet<string> = new Set(UKI_SECTIONS)
+
+function labelSummary(data: Buffer): string {
+  const text = plainText(data)
+  return SECTIONS.has(text) ? `content of section ${text}` : text
+}
+
+const MAX_TAGS = 8
+const MAX_TAG_TEXT = 256
+
 function taggedSummary(data: Buffer): string {
+  const windows = readWindowsEvents(data)
+  if (windows !== undefined) return windowsText(windows)
   const events = decodeTaggedEvents(data)
-  if (events === undefined) return plainSummary(data)
+  if (events === undefined) return plainText(data)
   return events
-    .slice(0, 8)
+    .slice(0, MAX_TAGS)
     .map(({ id, data: content }) => {
-      const text = content.byteLength <= 256 ? labelText(content) : undefined
-      return `tag 0x${id.toString(16)}: ${text ?? `${content.byteLength} bytes`}`
+      const text = content.byteLength <= MAX_TAG_TEXT ? labelText(content) : undefined
+      return `${linuxTagName(id) ?? `tag 0x${id.toString(16)}`}: ${text ?? `${content.byteLength} bytes`}`
     })
     .join('; ')
 }

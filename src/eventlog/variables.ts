@@ -64,6 +64,11 @@ export function isBootVariable(name: string): boolean {
   return BOOT_VARIABLE.test(name)
 }
 
+/** Whether a variable holds an EFI_LOAD_OPTION: `Boot####` and its like. */
+export function isLoadOption(name: string): boolean {
+  return /^(?:Boot|Driver|SysPrep|PlatformRecovery)[0-9A-F]{4}$/.test(name)
+}
+
 /** The number of `Boot####`, else `undefined`. */
 export function bootNumber(name: string): number | undefined {
   return /^Boot[0-9A-F]{4}$/.test(name) ? Number.parseInt(name.slice(4), 16) : undefined

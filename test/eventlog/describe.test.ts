@@ -22,7 +22,7 @@ test('describes a log in the shape of the contract', () => {
     type: 'EV_NO_ACTION',
     digests: { sha1: '00'.repeat(20) },
     binding: 'none',
-    summary: 'Spec ID Event03',
+    summary: 'Spec ID Event03: version 2.0, errata 0, platform client',
   })
   assert.deepEqual(Object.keys(grub?.digests ?? {}), ['sha1', 'sha256'])
   assert.equal(grub?.binding, 'bound')
@@ -122,7 +122,7 @@ test('padding and unknown algorithms are findings, and the log is read to its en
 test('the summary of a separator, a variable and an image says what they are', () => {
   const summaries = describeEventLog(bootFile('honest', 'eventlog.bin')).events.map(({ summary }) => summary)
   assert.ok(summaries.includes('0x00000000'))
-  assert.ok(summaries.includes('SecureBoot: 01'))
+  assert.ok(summaries.includes('SecureBoot: on'))
   assert.ok(summaries.some((summary) => /^PciRoot\(0x0\)\/.*\/HD\(1,GPT,.*\)\\EFI\\BOOT\\BOOTX64.EFI$/.test(summary)))
   assert.ok(summaries.some((summary) => /^db: .*CN=Microsoft/.test(summary)))
 })

@@ -290,6 +290,56 @@ test('whatever is neither separator nor action in PCR 2, 4 and 9 is in its list,
   }
 })
 
+test('a text of systemd-boot under a label of GRUB is no text of GRUB’s, though the digest covers its bytes', () => {
+  const options = Buffer.from('quiet\0', 'utf16le')
+  for (const pcr of [8, 12]) {
+    const forged = {
+      pcr,
+      type: TYPE.ipl,
+      data: Buffer.concat([Buffer.from('kernel_cmdline: '), options]),
+      measured: options,
+    }
+    const facts = factsOf([forged])
+    assert.deepEqual(facts.kernel.commandLines, [])
+    assert.equal(facts.unread.length, 1)
+  }
+})
+
+test('a command of GRUB in UTF-16 is no command line of systemd-boot’s, though some digests of GRUB’s would cover it', () => {
+  const forged = { pcr: 8, type: TYPE.ipl, data: Buffer.from('boot\0', 'utf16le'), measured: 'boot\0' }
+  assert.deepEqual(factsOf([forged]).kernel.commandLines, [])
+})
+
+test('Windows’ own events of PCR 13 and 14 are read; one that is as long as a hash is not', () => {
+  const windows = (size: number): Buffer => {
+    const tag = Buffer.alloc(size)
+    tag.writeUInt32LE(0x40010001, 0)
+    tag.writeUInt32LE(size - 8, 4)
+    return tag
+  }
+  const events = [13, 14].flatMap((pcr) => [32, 40].map((size) => ({ pcr, type: TYPE.eventTag, data: windows(size) })))
+  assert.deepEqual(
+    factsOf(events).unread.map(({ event }) => event.index),
+    [1, 3],
+  )
+})
+
+test('a variable is configuration or an authority by its form: the type of its event does not say', () => {
+  const [first, ...rest] = secureBootConfiguration()
+  assert.ok(first)
+  const { secureBoot } = factsOf([{ ...first, type: TYPE.authority }, ...rest])
+  assert.equal(secureBoot.enabled, true)
+  assert.deepEqual(secureBoot.authorities, [])
+})
+
+test('the version of the firmware is text, a GUID, or hex', () => {
+  const version = (data: Buffer) => factsOf([{ pcr: 0, type: TYPE.crtmVersion, data }, end(0)]).firmware.version?.text
+  assert.equal(version(Buffer.from('v1\0', 'utf16le')), 'v1')
+  assert.equal(version(Buffer.alloc(2)), '0000')
+  assert.equal(version(guid(GLOBAL)), GLOBAL)
+  assert.equal(version(Buffer.alloc(40)), `${'00'.repeat(32)}… (40 bytes)`)
+})
+
 test('an event of PCR 7 that is no variable leaves nothing known of Secure Boot but that it is off', () => {
   const hidden: EventSpec = { pcr: 7, type: TYPE.eventTag, data: 'x', measured: 'y' }
   const on = factsOf([...regularBoot(), hidden])

@@ -127,7 +127,7 @@ const paths: readonly (readonly [string, string])[] = [
   [`04040e005c0061002e0062000000${END}`, '\\a.b'],
   [`03180800${Buffer.from('a://').toString('hex')}${END}`, 'Uri(a://)'],
   [`0406140021aa2c4614760345836e8ab6f4662331${END}`, 'FvFile(462caa21-7614-4503-836e-8ab6f4662331)'],
-  [`050108000100000041004200`, 'BBS(0x1,)…'],
+  [`050108000100000041004200`, 'BBS(Floppy,)…'],
   [`7f01040002010c00d041030a00000000${END}`, ',PciRoot(0x0)'],
   [`66010600abcd${END}`, 'Path(102,1,abcd)'],
   ['04040000', '…'],
@@ -201,4 +201,92 @@ test('a label is text, in one of two encodings, or none', () => {
 test('what is printed cannot move the cursor or turn the text around', () => {
   assert.equal(printable('a\u001b[1m\nb\u202e'), 'a\\u001b[1m\\nb\\u202e')
   assert.equal(printable('plain'), 'plain')
+})
+
+const NODES: readonly (readonly [name: string, type: string, data: string, text: string])[] = [
+  ['BMC', '0106', '01' + '0010000000000000', 'BMC(0x1,0x1000)'],
+  ['expanded ACPI', '0202', 'd041030a' + '02000000' + '00000000' + '000000', 'PciRoot(0x2)'],
+  ['ACPI address', '0203', '00040080', 'AcpiAdr(0x80000400)'],
+  ['ATA', '0301', '01000000', 'Ata(Secondary,Master,0x0)'],
+  ['SCSI', '0302', '02000100', 'Scsi(0x2,0x1)'],
+  ['Fibre Channel', '0303', '00000000' + '0100000000000000' + '0200000000000000', 'Fibre(0x1,0x2)'],
+  ['FireWire', '0304', '00000000' + '0100000000000000', 'I1394(0x1)'],
+  ['USB', '0305', '0600', 'USB(0x6,0x0)'],
+  ['MAC', '030b', '525400123456' + '00'.repeat(26) + '01', 'MAC(525400123456,0x1)'],
+  [
+    'IPv4',
+    '030c',
+    'c0a80102' + 'c0a80101' + '0000' + '0000' + '0600' + '01' + 'c0a80101' + 'ffffff00',
+    'IPv4(192.168.1.1,TCP,Static,192.168.1.2)',
+  ],
+  [
+    'IPv6',
+    '030d',
+    '00'.repeat(16) + '20010db8' + '00'.repeat(11) + '01' + '0000' + '0000' + '1100' + '01' + '40' + '00'.repeat(16),
+    'IPv6(2001:db8:0:0:0:0:0:1,UDP,StatelessAutoConfigure)',
+  ],
+  ['UART', '030e', '00000000' + '00c2010000000000' + '08' + '01' + '01', 'Uart(115200,8,N,1)'],
+  ['USB class', '030f', '4f0b' + '0700' + '08' + '06' + '50', 'UsbClass(0xb4f,0x7,0x8,0x6,0x50)'],
+  ['LUN', '0311', '03', 'Unit(0x3)'],
+  ['VLAN', '0314', '6400', 'Vlan(100)'],
+  [
+    'SAS',
+    '0316',
+    '5000000000000001' + '0000000000000000' + '0000' + '0100',
+    'SasEx(0x5000000000000001,0x0000000000000000,0x1)',
+  ],
+  ['UFS', '0319', '0102', 'UFS(0x1,0x2)'],
+  ['SD', '031a', '01', 'SD(0x1)'],
+  ['Bluetooth', '031b', '010203040506', 'Bluetooth(010203040506)'],
+  ['Wi-Fi', '031c', '6e6574' + '00'.repeat(29), 'Wi-Fi(net)'],
+  ['eMMC', '031d', '00', 'eMMC(0x0)'],
+  ['DNS', '031f', '00' + '08080808' + '00'.repeat(12), 'Dns(8.8.8.8)'],
+  [
+    'NVMe over Fabrics',
+    '0322',
+    '03' + '00112233445566778899aabbccddeeff' + Buffer.from('nqn.x\0').toString('hex'),
+    'NVMEoF(nqn.x,0x3,33221100-5544-7766-8899-aabbccddeeff)',
+  ],
+  ['CD-ROM', '0402', '01000000' + '0200000000000000' + '0300000000000000', 'CDROM(0x1,0x2,0x3)'],
+  ['relative offset', '0408', '00000000' + '0010000000000000' + '0020000000000000', 'Offset(0x1000,0x2000)'],
+  [
+    'RAM disk',
+    '0409',
+    '0010000000000000' + 'ff1f000000000000' + '5a53ab77fc454b625560f7b281d1f96e' + '0000',
+    'VirtualDisk(0x1000,0x1fff,0x0)',
+  ],
+  ['BIOS boot', '0501', '0200' + '0000' + Buffer.from('Disk\0').toString('hex'), 'BBS(HD,Disk)'],
+]
+
+for (const [name, type, data, text] of NODES) {
+  const bytes = Buffer.from(data, 'hex')
+  const node = (content: Buffer) => Buffer.concat([Buffer.from(type, 'hex'), u16(4 + content.byteLength), content])
+
+  test(`device path: ${name} is ${text}`, () => {
+    assert.equal(devicePathText(Buffer.concat([node(bytes), Buffer.from(END, 'hex')])), text)
+  })
+
+  test(`device path: ${name} is read whatever is cut off`, () => {
+    for (let size = 0; size < bytes.byteLength; size++)
+      assert.notEqual(devicePathText(node(bytes.subarray(0, size))), '')
+  })
+}
+
+test('a boot option without its first fields, as firmware of NUCs has it, is read', () => {
+  const text = Buffer.from('UEFI: Stick\0', 'utf16le')
+  const node = Buffer.from('0305060006 00'.replace(' ', ''), 'hex')
+  const option = decodeBootOption(Buffer.concat([text, node, Buffer.from('7fff', 'hex')]))
+  assert.equal(option?.description, 'UEFI: Stick')
+  assert.equal(option.attributes, undefined)
+  assert.equal(devicePathText(option.devicePath), 'USB(0x6,0x0)')
+})
+
+test('a boot order is no boot option', () => {
+  for (const numbers of [
+    [0, 1, 2, 3],
+    [9, 0x11, 14, 15, 10, 11, 0, 1, 2],
+    [0x20, 0x21, 0, 0x22],
+  ]) {
+    assert.equal(decodeBootOption(Buffer.concat(numbers.map(u16))), undefined)
+  }
 })

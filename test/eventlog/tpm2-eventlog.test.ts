@@ -8,6 +8,9 @@ import { toHex } from '../../src/core/index.ts'
 import { eventTypeName } from '../../src/eventlog/event-types.ts'
 import { REPLAY_BANKS } from '../../src/eventlog/log.ts'
 import { parseEventLog } from '../../src/eventlog/parse.ts'
+import { decodeImageLoad } from '../../src/eventlog/payload/image.ts'
+import { decodeNoAction } from '../../src/eventlog/payload/no-action.ts'
+import { decodeVariable } from '../../src/eventlog/payload/variable.ts'
 import { replayEventLog } from '../../src/eventlog/replay.ts'
 import { startupLocalityOf } from '../../src/eventlog/startup-locality.ts'
 import { SKIP_WITHOUT_SHARED_DATA } from '../fixtures/shared-data.ts'
@@ -22,15 +25,20 @@ interface OtherReading {
 
 /** What tpm2_eventlog makes of a log; `undefined` where it fails, as it does on some real ones. */
 function otherReading(log: Buffer): OtherReading | undefined {
+  const text = otherText(log)
+  if (text === undefined) return undefined
+  const [events = '', pcrs = ''] = text.split(/^pcrs:$/m)
+  return { events: eventsOf(events), pcrs: pcrsOf(pcrs) }
+}
+
+function otherText(log: Buffer): string | undefined {
   const directory = mkdtempSync(join(tmpdir(), 'touchstone-eventlog-'))
   try {
     const file = join(directory, 'log.bin')
     writeFileSync(file, log)
     const run = spawnSync('tpm2_eventlog', [file], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, timeout: 60_000 })
     if (run.error !== undefined) throw run.error
-    if (run.status !== 0) return undefined
-    const [events = '', pcrs = ''] = run.stdout.split(/^pcrs:$/m)
-    return { events: eventsOf(events), pcrs: pcrsOf(pcrs) }
+    return run.status === 0 ? run.stdout : undefined
   } finally {
     rmSync(directory, { recursive: true })
   }
@@ -91,4 +99,45 @@ test('reads real logs as tpm2_eventlog does, where it can', { skip: SKIP_WITHOUT
     'thinkpad-p51-windows',
     'windows-option-rom-sha1',
   ])
+})
+
+/** Payloads as tpm2_eventlog takes them apart: variables, images and the header. */
+function otherPayloads(text: string): string[] {
+  const variables = text.matchAll(
+    /VariableName: (\S+)\n.*\n.*VariableDataLength: (\d+)\n(?: {4}UnicodeName: (.*)\n)?(?: {4}VariableData: "?([0-9a-f]*)"?\n)?/g,
+  )
+  const images = text.matchAll(
+    /ImageLengthInMemory: (\d+)\n.*\n.*LengthOfDevicePath: (\d+)\n {4}DevicePath: '([0-9a-f]*)'/g,
+  )
+  const header = /platformClass: (\d+)\n.*specVersionMinor: (\d+)\n.*specVersionMajor: (\d+)\n.*specErrata: (\d+)/.exec(
+    text,
+  )
+  return [
+    ...[...variables].map(([, vendor, , name, value]) => `${vendor} ${name} ${value ?? ''}`),
+    // It prints what is left of the event, and old shims leave more there than they say.
+    ...[...images].map(([, length, size, path]) => `image ${length} ${path?.slice(0, 2 * Number(size))}`),
+    `header ${header?.[3]}.${header?.[2]} ${header?.[4]}`,
+  ]
+}
+
+test('takes payloads apart as tpm2_eventlog does', { skip: SKIP_WITHOUT_SHARED_DATA }, () => {
+  const compared = realLogs().filter((name) => {
+    const text = otherText(realLog(name))
+    const log = parseEventLog(realLog(name))
+    if (text === undefined || log.format !== 'tcg2') return false
+    const ours = log.events.flatMap(({ type, data }, at) => {
+      const kind = eventTypeName(type, log.events[at]?.pcr ?? 0)
+      const variable = kind.includes('VARIABLE') ? decodeVariable(data) : undefined
+      const image = /APPLICATION|_DRIVER$/.test(kind) ? decodeImageLoad(data) : undefined
+      const said = at === 0 ? decodeNoAction(data)?.fields : undefined
+      return [
+        ...(variable === undefined ? [] : [`${variable.vendor} ${variable.name} ${toHex(variable.value)}`]),
+        ...(image === undefined ? [] : [`image ${image.length} ${toHex(image.devicePath)}`]),
+        ...(said === undefined ? [] : [`header ${said['version']} ${said['errata']}`]),
+      ]
+    })
+    assert.deepEqual(ours.toSorted(), otherPayloads(text).toSorted(), name)
+    return true
+  })
+  assert.ok(compared.length >= 15, compared.join())
 })

@@ -1,4 +1,5 @@
 import type { EventRef } from '../../core/index.ts'
+import type { Partition } from '../payload/gpt.ts'
 
 /**
  * What a boot was, derived only from what digests of the judged bank vouch for: safe to judge once the log replays to
@@ -40,7 +41,7 @@ export interface BootFacts {
   readonly eve: EveFacts
   /**
    * Measurements of PCR 1, 5, 7, 8, 12, 13 and 14 that are none of the above, nor a separator, an action or a variable
-   * that says what it is. Any of them may be what a fact of its register should have shown.
+   * that says what it is, nor Windows' own. Any of them may be what a fact of its register should have shown.
    */
   readonly unread: readonly UnreadFact[]
 }
@@ -100,6 +101,8 @@ export interface KeyDatabaseFact extends EventFact {
   readonly certificates?: readonly CertificateFact[]
   /** Hashes of images (db, dbx) or of certificates' to-be-signed parts. */
   readonly hashes?: readonly string[]
+  /** The newest time from which an entry revokes certificates, ISO 8601; most databases have no such entry. */
+  readonly newestRevocation?: string
 }
 
 /** A certificate or hash that the firmware, or shim, verified an image with. */
@@ -148,7 +151,7 @@ export interface BootOptionFacts {
 
 export interface PartitionTableFact extends EventFact {
   readonly disk: string
-  readonly partitions: readonly { readonly type: string; readonly guid: string; readonly name: string }[]
+  readonly partitions: readonly Partition[]
 }
 
 export interface ShimFacts {

@@ -1,5 +1,7 @@
 import type { AnnotatedEvent } from '../annotate.ts'
 import type { RegisterKind } from '../log.ts'
+import { readEveConfigFile, type EveConfigFile } from '../payload/eve-config.ts'
+import { isWindowsLog } from '../payload/windows-events.ts'
 import { registerOf } from '../registers.ts'
 import { boundRef } from '../summary.ts'
 import type { BootFacts, EveFacts, TextFact } from './boot-facts.ts'
@@ -11,9 +13,6 @@ interface BootLoaderReading {
   /** Events of PCR 8, 12, 13 and 14 that nothing here reads. */
   readonly unread: readonly AnnotatedEvent[]
 }
-
-/** EVE's measure-config: `file:<path> exist:<bool>[ content-hash:<sha256>]`, one event a file. */
-const EVE_CONFIG = /^file:(.+?) exist:(true|false)(?: content-hash:([0-9a-f]{64}))?$/
 
 /** What the known boot loaders wrote, as far as their digests vouch for it. */
 export function bootLoaderFacts(events: readonly AnnotatedEvent[], kind: RegisterKind): BootLoaderReading {
@@ -37,7 +36,7 @@ export function bootLoaderFacts(events: readonly AnnotatedEvent[], kind: Registe
       rootfs.push({ hash: content.text, event: boundRef(annotated) })
     } else if (file !== undefined) {
       config.push({ ...file, event: boundRef(annotated) })
-    } else if (event.pcr !== optionRegister || !isTagged(annotated)) {
+    } else if (event.pcr === optionRegister ? !isTagged(annotated) : !isWindowsEvent(annotated)) {
       unread.push(annotated)
     }
   }
@@ -55,9 +54,16 @@ export function bootLoaderFacts(events: readonly AnnotatedEvent[], kind: Registe
   }
 }
 
-function configOf({ event, content }: AnnotatedEvent): Omit<EveFacts['config'][number], 'event'> | undefined {
-  if (content?.kind !== 'payload') return undefined
-  const [, path, exists, contentHash] = EVE_CONFIG.exec(event.data.toString('utf8')) ?? []
-  if (path === undefined) return undefined
-  return { path, exists: exists === 'true', ...(contentHash === undefined ? {} : { contentHash }) }
+/**
+ * Windows' own events of PCR 13 and 14, measured whole. Their form is no text, and their size not that of a hash, so what
+ * EVE measures there cannot be made to look like one.
+ */
+function isWindowsEvent({ event, content }: AnnotatedEvent): boolean {
+  return content?.kind === 'payload' && event.data.byteLength !== HASH_SIZE && isWindowsLog(event.data)
+}
+
+const HASH_SIZE = 32
+
+function configOf({ event, content }: AnnotatedEvent): EveConfigFile | undefined {
+  return content?.kind === 'payload' ? readEveConfigFile(event.data.toString('utf8')) : undefined
 }

@@ -42,7 +42,7 @@ export function bootPathFacts(events: readonly AnnotatedEvent[], kind: RegisterK
   const bootFiles: FileFact[] = []
   let exitBootServices: EventFact | undefined
   for (const annotated of events) {
-    const { event, binding, content, digest } = annotated
+    const { event, content } = annotated
     if (content?.kind === 'action') {
       const { text } = content
       const fact = { event: boundRef(annotated) }
@@ -50,16 +50,16 @@ export function bootPathFacts(events: readonly AnnotatedEvent[], kind: RegisterK
       if (text === EXIT_BOOT_SERVICES_SUCCEEDED && event.pcr === exitRegister) exitBootServices ??= fact
       if (NOTABLE_ACTIONS.has(text) && actionRegisters.includes(event.pcr)) actions.push({ text, ...fact })
     }
-    if (isMarker(annotated) || digest === undefined) continue
+    if (isMarker(annotated) || !annotated.measured) continue
     // An RTMR holds what a TPM has in several registers: there, only what is of nothing in the log can be an image.
-    if (kind === 'rtmr' && binding !== 'unbound') continue
+    if (kind === 'rtmr' && content !== undefined) continue
     const place = { index: event.index, pcr: event.pcr }
     if (event.pcr === imageRegister) {
-      bootApplications.push({ digest: toHex(digest), attempt: bootAttempts.length, event: place })
+      bootApplications.push({ digest: digestOf(annotated), attempt: bootAttempts.length, event: place })
     } else if (event.pcr === driverRegister) {
-      drivers.push({ digest: toHex(digest), attempt: bootAttempts.length, event: place })
+      drivers.push({ digest: digestOf(annotated), attempt: bootAttempts.length, event: place })
     } else if (kind === 'pcr' && event.pcr === fileRegister) {
-      bootFiles.push({ digest: toHex(digest), event: place })
+      bootFiles.push({ digest: digestOf(annotated), event: place })
     }
   }
   return {
@@ -70,4 +70,8 @@ export function bootPathFacts(events: readonly AnnotatedEvent[], kind: RegisterK
     actions,
     bootFiles,
   }
+}
+
+function digestOf({ digest }: AnnotatedEvent): string {
+  return toHex(digest ?? Buffer.alloc(0))
 }

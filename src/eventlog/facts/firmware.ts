@@ -3,7 +3,8 @@ import { EV_S_CRTM_VERSION } from '../event-types.ts'
 import type { RegisterKind } from '../log.ts'
 import { decodeBootOption } from '../payload/boot-option.ts'
 import { devicePathText } from '../payload/device-path.ts'
-import { decodeGpt } from '../payload/gpt.ts'
+import { guidText } from '../payload/guid.ts'
+import { labelText, printable } from '../payload/text.ts'
 import { registerOf } from '../registers.ts'
 import { boundRef } from '../summary.ts'
 import { bootNumber, bootOrderNumbers, isBootVariable } from '../variables.ts'
@@ -41,7 +42,7 @@ export function firmwareFacts(
     }
     if (!optionRegisters.includes(event.pcr) || isMarker(annotated) || annotated === order) continue
     const option = optionOf(annotated)
-    const table = content?.kind === 'gpt' && event.pcr === tableRegister ? decodeGpt(event.data) : undefined
+    const table = content?.kind === 'gpt' && event.pcr === tableRegister ? content.table : undefined
     if (table !== undefined) {
       partitionTables.push({ ...table, event: boundRef(annotated) })
     } else if (option !== undefined) {
@@ -120,6 +121,18 @@ function crtmVersion(events: readonly AnnotatedEvent[], kind: RegisterKind): Fir
     return event.type === EV_S_CRTM_VERSION && binding === 'bound' && content !== undefined
   })
   if (found === undefined) return undefined
-  const event = boundRef(found)
-  return { text: event.summary, event }
+  return { text: versionText(found.event.data), event: boundRef(found) }
 }
+
+/** Policies compare it, so it is not the summary, which may come to say more: text, else a GUID, else hex. */
+function versionText(data: Buffer): string {
+  const text = labelText(data, MAX_VERSION)
+  if (text !== undefined) return printable(text)
+  if (data.byteLength === GUID_SIZE) return guidText(data)
+  const hex = data.toString('hex', 0, SHOWN_BYTES)
+  return data.byteLength > SHOWN_BYTES ? `${hex}… (${data.byteLength} bytes)` : hex
+}
+
+const MAX_VERSION = 512
+const GUID_SIZE = 16
+const SHOWN_BYTES = 32

@@ -1,5 +1,6 @@
 import type { AnnotatedEvent } from '../annotate.ts'
 import { boundRef } from '../summary.ts'
+import { SYSTEMD } from '../writers.ts'
 import type { TextFact } from './boot-facts.ts'
 import { isMarker } from './unread.ts'
 
@@ -33,14 +34,15 @@ const BEGINS_WITH_PATH = /^\(|^[^\s=]*\/|^\d*\+\d/
  * what a kernel is given, but measures neither label: both can be changed. It measures a command that loads, then the
  * arguments of that command again as the command line. So a text that repeats the arguments of a loading command is a
  * command line and no command, whatever its label. Any other text is a command; and it is judged as a command line too
- * if its label says so, or if it begins with a path or a block list as command lines do. The arguments of a loading
- * command that no text repeats are a command line as well: not every GRUB measures it.
+ * if it begins with a path or a block list as command lines do, or if it was measured as systemd-boot measures them. The
+ * arguments of a loading command that no text repeats are a command line as well: not every GRUB measures it.
  */
 export function readGrub(events: readonly AnnotatedEvent[]): GrubReading {
   const commands: TextFact[] = []
   const commandLines: TextFact[] = []
   const unread: AnnotatedEvent[] = []
-  const loading: { readonly key: string; readonly fact: TextFact }[] = []
+  // What commands gave to kernels and no text has repeated yet, by text.
+  const loading = new Map<string, TextFact[]>()
   for (const annotated of events) {
     if (isMarker(annotated)) continue
     const text = textOf(annotated)
@@ -49,35 +51,44 @@ export function readGrub(events: readonly AnnotatedEvent[]): GrubReading {
       continue
     }
     const fact: TextFact = { text, event: boundRef(annotated) }
-    const repeated = loading.findIndex(({ key }) => key === unquoted(text))
-    if (repeated >= 0) {
-      loading.splice(repeated, 1)
+    const waiting = loading.get(unquoted(text))
+    if (waiting?.pop() !== undefined) {
       commandLines.push(fact)
       continue
     }
     commands.push(fact)
-    const { name, rest } = commandOf(text)
-    if (isLoading(name, rest)) loading.push({ key: unquoted(rest), fact: { ...fact, text: rest } })
-    else if (isLabelledCommandLine(annotated) || BEGINS_WITH_PATH.test(text)) commandLines.push(fact)
+    const rest = loadedBy(text)
+    if (rest !== undefined) {
+      const key = unquoted(rest)
+      const queue = loading.get(key)
+      const given = { ...fact, text: rest }
+      if (queue === undefined) loading.set(key, [given])
+      else queue.push(given)
+    } else if (isOptionText(annotated) || BEGINS_WITH_PATH.test(text)) commandLines.push(fact)
   }
-  return { commands, commandLines: [...commandLines, ...loading.map(({ fact }) => fact)], unread }
+  return { commands, commandLines: [...commandLines, ...[...loading.values()].flat()], unread }
 }
 
-function commandOf(text: string): { readonly name: string; readonly rest: string } {
-  const [, name = '', rest = ''] = /^(\S*)\s*(.*)$/s.exec(text.replace(SCRIPT_WORDS, '')) ?? []
-  return { name, rest }
+/** What a loading command gives to what it loads; `undefined` for every other command. */
+function loadedBy(text: string): string | undefined {
+  const command = text.replace(SCRIPT_WORDS, '')
+  const blank = command.search(/\s/)
+  if (blank < 0) return undefined
+  const name = command.slice(0, blank)
+  if (!LOADING.test(name) && name !== CHAINLOADER) return undefined
+  const rest = command.slice(blank).trimStart()
+  return rest === '' || (name === CHAINLOADER && !/\s/.test(rest.trim())) ? undefined : rest
 }
 
-function isLoading(name: string, rest: string): boolean {
-  if (rest === '') return false
-  return LOADING.test(name) || (name === CHAINLOADER && /\s/.test(rest.trim()))
-}
-
-function isLabelledCommandLine({ content }: AnnotatedEvent): boolean {
-  return content?.kind === 'written' && content.role !== 'grub-command'
+/** Its digest is of UTF-16, as no text of GRUB's is. */
+function isOptionText({ content }: AnnotatedEvent): boolean {
+  return content?.kind === 'written' && content.writer === SYSTEMD
 }
 
 /** GRUB writes the command line with quotes and backslashes of its own around what has blanks in it. */
 function unquoted(text: string): string {
-  return text.replaceAll(/["'\\]/g, '').trim()
+  return (QUOTES.test(text) ? text.replaceAll(ALL_QUOTES, '') : text).trim()
 }
+
+const QUOTES = /["'\\]/
+const ALL_QUOTES = new RegExp(QUOTES, 'g')

@@ -10,10 +10,13 @@ import {
   decodeSignatureLists,
   looksLikeCertificate,
   ownerOf,
+  revocationTimeOf,
 } from '../payload/signature-list.ts'
 import type { EfiVariable } from '../payload/variable.ts'
 import { registerOf } from '../registers.ts'
-import { boundRef, databaseText } from '../summary.ts'
+import { rememberContent } from '../remembered-content.ts'
+import { boundRef } from '../summary.ts'
+import { databaseText } from '../payload/variable-value.ts'
 import { SECURE_BOOT_VARIABLES } from '../variables.ts'
 import { SHIM_LOCK } from '../payload/guid.ts'
 import type { AuthorityFact, CertificateFact, KeyDatabaseFact, SecureBootFacts, ShimFacts } from './boot-facts.ts'
@@ -35,8 +38,8 @@ interface SecureBootReading {
  * Secure Boot as PCR 7 proves it: variables by vendor and name, the first of each, before the separator; then what
  * verified images, and shim's own variables. PC Client Platform Firmware Profile 1.06 section 3.3.4.8.
  *
- * What stands behind the separator, anybody may have added, so the place decides what a variable is and its type does
- * not. An event that is not read may be a variable that was made unreadable: with one, nothing is known but that Secure
+ * What stands behind the separator, anybody may have added, so place and form decide what a variable is and the type of
+ * its event does not. An event that is not read may be a variable that was made unreadable: with one, nothing is known but that Secure
  * Boot is off.
  */
 export function secureBootFacts(events: readonly AnnotatedEvent[], kind: RegisterKind): SecureBootReading {
@@ -59,12 +62,12 @@ export function secureBootFacts(events: readonly AnnotatedEvent[], kind: Registe
     const measured = { annotated, variable }
     variables.push(measured)
     const expected = SECURE_BOOT_VARIABLES.get(variable.name)
-    const isConfiguration = expected?.vendor === variable.vendor && event.type !== EV_EFI_VARIABLE_AUTHORITY
-    if (separated || event.type === EV_EFI_VARIABLE_AUTHORITY) authorities.push(measured)
-    else if (isConfiguration && !configuration.has(variable.name)) configuration.set(variable.name, measured)
-    else if (expected?.authority === true && decodeSignatureLists(variable.value) === undefined) {
-      authorities.push(measured)
-    }
+    const isKnown = expected?.vendor === variable.vendor
+    const isAuthority = isKnown
+      ? expected.authority && isAuthorityValue(variable.value)
+      : event.type === EV_EFI_VARIABLE_AUTHORITY
+    if (separated || isAuthority) authorities.push(measured)
+    else if (isKnown && !configuration.has(variable.name)) configuration.set(variable.name, measured)
   }
   const secureBoot = assemble(configuration, authorities)
   // Other registers share the RTMR, and what they measure is not read here.
@@ -82,6 +85,20 @@ export function secureBootFacts(events: readonly AnnotatedEvent[], kind: Registe
     unread,
   }
 }
+
+/**
+ * Whether a value is one entry of a database and not a database: an owner, and a certificate or a hash of a size that
+ * there is. The type of the event would say so too, but anybody could have changed it.
+ */
+function isAuthorityValue(value: Buffer): boolean {
+  if (decodeSignatureLists(value) !== undefined) return false
+  return (
+    decodeSignatureData(value)?.kind === 'x509' || looksLikeCertificate(value) || HASH_ENTRIES.has(value.byteLength)
+  )
+}
+
+/** SHA-1, 256, 384 and 512 behind the GUID of their owner. */
+const HASH_ENTRIES: ReadonlySet<number> = new Set([20, 32, 48, 64].map((size) => 16 + size))
 
 function shimFacts(variables: readonly Measured[]): ShimFacts {
   let sbatLevel: ShimFacts['sbatLevel']
@@ -109,8 +126,7 @@ function assemble(configuration: ReadonlyMap<string, Measured>, found: readonly 
     if (measured !== undefined) databases.set(name, databaseFact(measured))
   }
   const measuredDb = configuration.get('db')
-  const entries = measuredDb && decodeSignatureLists(measuredDb.variable.value)
-  const dbEntries = new Set(entries?.map(({ bytes }) => bytes.toString('latin1')))
+  const dbEntries = measuredDb && entriesOf(measuredDb.annotated, () => readEntries(measuredDb.variable))
   const authorities = found
     .filter(({ variable }) => !isShimSetting(variable))
     .map((each) => authorityFact(each, dbEntries))
@@ -176,19 +192,45 @@ function shimDoubts(found: readonly Measured[]): string[] {
 
 function databaseFact({ annotated, variable }: Measured): KeyDatabaseFact {
   const size = variable.value.byteLength
-  const entries = decodeSignatureLists(variable.value)
-  const common = { digest: toHex(annotated.digest ?? Buffer.alloc(0)), size, empty: size === 0 }
-  if (entries === undefined || size === 0) {
-    const lists = entries === undefined ? {} : { certificates: [], hashes: [] }
-    return { ...common, ...lists, event: boundRef(annotated) }
+  const { lists, summary } = databaseContent(annotated, () => readDatabase(variable))
+  return {
+    digest: toHex(annotated.digest ?? Buffer.alloc(0)),
+    size,
+    empty: size === 0,
+    ...lists,
+    event: boundRef(annotated, summary),
   }
+}
+
+interface DatabaseContent {
+  readonly lists: Pick<KeyDatabaseFact, 'certificates' | 'hashes' | 'newestRevocation'>
+  readonly summary?: string
+}
+
+const databaseContent = rememberContent<DatabaseContent>(8 * 1024 * 1024)
+
+function readDatabase({ name, value }: EfiVariable): DatabaseContent {
+  const entries = decodeSignatureLists(value)
+  if (entries === undefined) return { lists: {} }
+  if (value.byteLength === 0) return { lists: { certificates: [], hashes: [] } }
   const certificates = entries
     .filter(({ kind }) => kind === 'x509')
     .map((entry) => certificateFact(ownerOf(entry), contentOf(entry)))
   const hashes = entries.filter(({ kind }) => kind === 'hash').map((entry) => toHex(contentOf(entry)))
   const subjects = certificates.map(({ subject }) => subject)
-  const summary = `${variable.name}: ${databaseText(subjects, entries.length - subjects.length)}`
-  return { ...common, certificates, hashes, event: boundRef(annotated, summary) }
+  const times = entries.map(revocationTimeOf).filter((time) => time !== undefined)
+  const newestRevocation = times.reduce<string | undefined>((a, b) => (a === undefined || a < b ? b : a), undefined)
+  return {
+    lists: { certificates, hashes, ...(newestRevocation === undefined ? {} : { newestRevocation }) },
+    summary: `${name}: ${databaseText(subjects, entries.length - subjects.length)}`,
+  }
+}
+
+const entriesOf = rememberContent<ReadonlySet<string>>(2 * 1024 * 1024)
+
+/** The entries of a database as binary strings. */
+function readEntries({ value }: EfiVariable): ReadonlySet<string> {
+  return new Set(decodeSignatureLists(value)?.map(({ bytes }) => bytes.toString('latin1')))
 }
 
 /** What shim measures of itself the same way; everything else there verified an image: a certificate, or a bare hash. */
@@ -205,24 +247,27 @@ function isShimSetting({ name, vendor }: EfiVariable): boolean {
   return vendor === SHIM_LOCK && SHIM_SETTINGS.has(name)
 }
 
-function authorityFact({ annotated, variable }: Measured, dbEntries: ReadonlySet<string>): AuthorityFact {
+function authorityFact({ annotated, variable }: Measured, dbEntries: ReadonlySet<string> | undefined): AuthorityFact {
   const { name, vendor, value } = variable
-  const entry = decodeSignatureData(value)
   const isDb = name === 'db' && SECURE_BOOT_VARIABLES.get('db')?.vendor === vendor
-  // Old shims measured the certificate alone, without an owner before it.
-  const certificate = looksLikeCertificate(value)
-    ? certificateFact(NO_OWNER, value)
-    : entry?.kind === 'x509'
-      ? certificateFact(ownerOf(entry), contentOf(entry))
-      : undefined
+  const certificate = authorityCertificate(annotated, () => readAuthority(value))
   return {
     name,
     vendor,
     digest: toHex(annotated.digest ?? Buffer.alloc(0)),
     ...(certificate === undefined ? {} : { certificate }),
-    ...(isDb ? { inDb: dbEntries.has(value.toString('latin1')) } : {}),
+    ...(isDb ? { inDb: dbEntries?.has(value.toString('latin1')) === true } : {}),
     event: boundRef(annotated),
   }
+}
+
+const authorityCertificate = rememberContent<CertificateFact | undefined>(1024 * 1024)
+
+function readAuthority(value: Buffer): CertificateFact | undefined {
+  // Old shims measured the certificate alone, without an owner before it.
+  if (looksLikeCertificate(value)) return certificateFact(NO_OWNER, value)
+  const entry = decodeSignatureData(value)
+  return entry?.kind === 'x509' ? certificateFact(ownerOf(entry), contentOf(entry)) : undefined
 }
 
 const NO_OWNER = '00000000-0000-0000-0000-000000000000'

@@ -4,8 +4,8 @@ import { decodeTaggedEvents } from '../payload/tagged.ts'
 import type { UnreadFact } from './boot-facts.ts'
 
 /** Whether replay counts an event; the others measure nothing. */
-export function isMeasured({ binding, digest }: AnnotatedEvent): boolean {
-  return binding !== 'none' && digest !== undefined
+export function isMeasured({ measured }: AnnotatedEvent): boolean {
+  return measured
 }
 
 /** Where the firmware closed a register, seen by the digest whatever the event says; -1 where it did not. */

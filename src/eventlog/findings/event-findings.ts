@@ -1,5 +1,7 @@
 import type { AnnotatedEvent, Content } from '../annotate.ts'
 import {
+  CONTENT_PCCLIENT_STD,
+  CONTENT_UNKNOWN,
   EV_EFI_ACTION,
   EV_EFI_HCRTM_EVENT,
   EV_EFI_VARIABLE_BOOT,
@@ -7,10 +9,11 @@ import {
   EV_S_CRTM_VERSION,
   EV_SEPARATOR,
   eventTypeName,
+  isLaunchType,
   type EventType,
 } from '../event-types.ts'
-import type { Finding, RegisterKind } from '../log.ts'
-import { decodeGpt } from '../payload/gpt.ts'
+import type { Finding, LogEvent, RegisterKind } from '../log.ts'
+import type { PartitionTable } from '../payload/gpt.ts'
 import { mayOccurIn } from '../registers.ts'
 import { isFirmwareError, WBCL } from '../known-digests.ts'
 
@@ -18,8 +21,28 @@ import { isFirmwareError, WBCL } from '../known-digests.ts'
  * Events whose type, payload, digest and register contradict each other. What a digest vouches for is of error
  * severity; what merely looks odd, as real machines do, is a warning.
  */
-export function eventFindings(annotated: AnnotatedEvent, kind: RegisterKind): Finding[] {
-  if (annotated.binding === 'none') return []
+export function eventFindings(annotated: AnnotatedEvent, kind: RegisterKind): readonly Finding[] {
+  return annotated.binding === 'none' || isSound(annotated, kind) ? NOTHING : findingsOf(annotated, kind)
+}
+
+const NOTHING: readonly Finding[] = []
+
+/** Whether nothing of {@link findingsOf} holds: so it is with nearly all events, and then nothing need be made to say it. */
+function isSound(annotated: AnnotatedEvent, kind: RegisterKind): boolean {
+  const { event, type, content, binding } = annotated
+  return (
+    type !== undefined &&
+    binding !== 'mismatch' &&
+    !annotated.lastByteUncovered &&
+    !isUnknownContent(event) &&
+    !isFirmwareError(content) &&
+    (content === undefined || mayBe(content, event, type)) &&
+    (binding !== 'bound' || isWellFormed(annotated, type)) &&
+    (type.pcrs === undefined || mayOccurIn(kind, event.pcr, type.pcrs))
+  )
+}
+
+function findingsOf(annotated: AnnotatedEvent, kind: RegisterKind): Finding[] {
   const { event, type, content } = annotated
   const findings: Finding[] = []
   const add = (code: Finding['code'], severity: Finding['severity'], message: string, forged = false): void => {
@@ -29,15 +52,15 @@ export function eventFindings(annotated: AnnotatedEvent, kind: RegisterKind): Fi
     add(
       'eventlog.payload_mismatch',
       'error',
-      `the digest of the ${eventTypeName(event.type)} is not that of its payload`,
+      `the digest of the ${eventTypeName(event.type, event.pcr)} is not that of its payload`,
       !MAY_HASH_ANYTHING.has(event.type),
     )
   }
-  if (content !== undefined && !mayBe(content, event.type, type)) {
-    const name = eventTypeName(event.type)
+  if (content !== undefined && !mayBe(content, event, type)) {
+    const name = eventTypeName(event.type, event.pcr)
     add('eventlog.type_disguised', 'error', `the digest is that of ${describe(content)}, the type says ${name}`, true)
-  } else if (type === undefined) {
-    add('eventlog.type_unknown', 'warning', `event type ${eventTypeName(event.type)} is not known`)
+  } else if (type === undefined || isUnknownContent(event)) {
+    add('eventlog.type_unknown', 'warning', `event type ${eventTypeName(event.type, event.pcr)} is not known`)
   } else if (annotated.binding === 'bound' && !isWellFormed(annotated, type)) {
     add('eventlog.payload_malformed', 'error', `the payload is measured, but is not what ${type.name} must carry`)
   }
@@ -48,10 +71,15 @@ export function eventFindings(annotated: AnnotatedEvent, kind: RegisterKind): Fi
   if (isFirmwareError(content)) {
     add('eventlog.firmware_error', 'error', `the firmware closed register ${event.pcr} with its error separator`)
   }
-  if (annotated.lastByteUncovered === true) {
+  if (annotated.lastByteUncovered) {
     add('eventlog.digest_short', 'warning', 'the digest leaves the last byte of the payload out, as old shims do')
   }
   return findings
+}
+
+/** Contents of canonical logs, and event types by a name, of which nothing is known but that they were measured. */
+function isUnknownContent({ type }: LogEvent): boolean {
+  return type === CONTENT_UNKNOWN || type === CONTENT_PCCLIENT_STD
 }
 
 /** A real machine hashes something else than the version that it logs. */
@@ -81,10 +109,11 @@ const MAY_HASH_ITSELF: ReadonlySet<string> = new Set([
 ])
 
 /** Whether an event of this type can carry what its digest vouches for. */
-function mayBe(content: Content, number: number, type: EventType | undefined): boolean {
+function mayBe(content: Content, { type: number, pcr }: LogEvent, type: EventType | undefined): boolean {
   switch (content.kind) {
     case 'separator':
-      return number === EV_SEPARATOR
+      // Launch programs measure words of four bytes, and 0 is the usual one (TXT's CPU_SCRTM_STAT).
+      return number === EV_SEPARATOR || isLaunchType(number, pcr)
     case 'action':
       return number === EV_EFI_ACTION
     case 'gpt':
@@ -118,6 +147,10 @@ function describe(content: Content): string {
 const NO_GUID = '00000000-0000-0000-0000-000000000000'
 const ASCII = /^[\x09\x0a\x0d\x20-\x7e]*\0?$/
 
+function tableOf(content: Content | undefined): PartitionTable | undefined {
+  return content?.kind === 'gpt' ? content.table : undefined
+}
+
 /** Whether a bound payload is what its type must carry. */
 function isWellFormed({ event, content }: AnnotatedEvent, type: EventType): boolean {
   switch (type.payload) {
@@ -128,9 +161,9 @@ function isWellFormed({ event, content }: AnnotatedEvent, type: EventType): bool
       return content?.kind === 'variable'
     // The second version of the event leaves the identifiers of disk and partitions zero.
     case 'gpt':
-      return (decodeGpt(event.data)?.disk ?? NO_GUID) !== NO_GUID
+      return (tableOf(content)?.disk ?? NO_GUID) !== NO_GUID
     case 'gpt2':
-      return decodeGpt(event.data)?.disk === NO_GUID
+      return tableOf(content)?.disk === NO_GUID
     case 'text':
       return type.name !== 'EV_ACTION' || ASCII.test(event.data.toString('latin1'))
     case 'image':
@@ -140,6 +173,8 @@ function isWellFormed({ event, content }: AnnotatedEvent, type: EventType): bool
     case 'tables2':
     case 'version':
     case 'tagged':
+    case 'ima':
+    case 'cos':
     case 'opaque':
       return true
   }

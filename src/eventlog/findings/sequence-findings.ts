@@ -22,12 +22,18 @@ export function sequenceFindings(events: readonly AnnotatedEvent[], kind: Regist
 
 function separatorFindings(events: readonly AnnotatedEvent[]): Finding[] {
   const findings: Finding[] = []
+  const isExtended = FIRMWARE_PCRS.map(() => false)
+  const separators = FIRMWARE_PCRS.map((): AnnotatedEvent[] => [])
+  for (const annotated of events) {
+    const { event, content } = annotated
+    if (event.pcr >= FIRMWARE_PCRS.length) continue
+    isExtended[event.pcr] = true
+    if (content?.kind === 'separator') separators[event.pcr]?.push(annotated)
+  }
   for (const pcr of FIRMWARE_PCRS) {
+    const [first, second] = separators[pcr] ?? []
     // A caller may leave out registers that no quote covers; what is not there is not missing a separator.
-    const extended = events.filter(({ event }) => event.pcr === pcr)
-    const separators = extended.filter(({ content }) => content?.kind === 'separator')
-    const [, second] = separators
-    if (extended.length > 0 && separators.length === 0) {
+    if (isExtended[pcr] === true && first === undefined) {
       findings.push({
         code: 'eventlog.separator_missing',
         severity: 'warning',
@@ -38,7 +44,7 @@ function separatorFindings(events: readonly AnnotatedEvent[]): Finding[] {
         code: 'eventlog.separator_repeated',
         severity: 'warning',
         event: second.event.index,
-        message: `PCR ${pcr} has ${separators.length} separators`,
+        message: `PCR ${pcr} has ${separators[pcr]?.length ?? 0} separators`,
       })
     }
   }

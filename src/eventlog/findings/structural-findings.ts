@@ -1,8 +1,9 @@
-import { annotate } from '../annotate.ts'
+import { annotate, type AnnotatedEvent } from '../annotate.ts'
 import type { EventLog, Finding, ReplayBank } from '../log.ts'
 import { startupLocalityFindings } from '../startup-locality.ts'
 import { bootOptionFindings } from './boot-option-findings.ts'
 import { eventFindings, hcrtmFindings } from './event-findings.ts'
+import { launchFindings } from './launch-findings.ts'
 import { sequenceFindings } from './sequence-findings.ts'
 import { unreadFindings } from './unread-findings.ts'
 import { unevenBindings } from './uneven-bindings.ts'
@@ -24,17 +25,19 @@ export function structuralFindings(log: EventLog, bank: ReplayBank): Finding[] {
     ...missingDigests(log, bank),
     ...events.flatMap((event) => eventFindings(event, log.registers)),
     ...unevenBindings(events),
-    ...(log.registers === 'pcr' ? unreadFindings(events) : []),
+    ...(log.registers === 'pcr' ? [...unreadFindings(events), ...launchFindings(events)] : []),
     ...variableFindings(events, log.registers),
     ...bootOptionFindings(events),
-    ...sequenceFindings(events, log.registers),
+    // What follows a boot, and firmware with registers of its own, has no such order.
+    ...(log.writer === undefined && log.format !== 'systemd-json' ? sequenceFindings(events, log.registers) : []),
   ]
 }
 
 function missingDigests(log: EventLog, bank: ReplayBank): Finding[] {
-  const missing = annotate(log, bank).filter(({ binding, digest }) => binding !== 'none' && digest === undefined)
-  const [first] = missing
+  const isMissing = ({ binding, measured }: AnnotatedEvent): boolean => binding !== 'none' && !measured
+  const first = annotate(log, bank).find(isMissing)
   if (first === undefined) return []
+  const missing = annotate(log, bank).filter(isMissing)
   const message = `${missing.length} events from here on have no ${bank} digest, so the bank cannot be judged`
   return [{ code: 'eventlog.digest_missing', severity: 'error', event: first.event.index, message }]
 }

@@ -29,12 +29,12 @@ export function variableFindings(events: readonly AnnotatedEvent[], kind: Regist
   )
   let separated = false
   for (const { event, content } of events) {
+    if (content?.kind === 'separator' && event.pcr === register) separated = true
+    if (content?.kind !== 'variable' || content.covers !== 'all') continue
     const add = (code: Finding['code'], severity: Finding['severity'], message: string): void => {
       const forged = code === 'eventlog.type_disguised' ? ({ forged: true } as const) : {}
       findings.push({ code, severity, event: event.index, message, ...forged })
     }
-    if (content?.kind === 'separator' && event.pcr === register) separated = true
-    if (content?.kind !== 'variable' || content.covers !== 'all') continue
     const { variable } = content
     if (event.type === EV_EFI_VARIABLE_DRIVER_CONFIG) {
       if (isBootVariable(variable.name)) {

@@ -13,6 +13,14 @@ const TYPES: ReadonlyMap<string, 'x509' | 'hash'> = new Map([
   ['446dbf63-2502-4cda-bcfa-2465d2b0fe9d', 'hash'], // …, SHA-512
 ])
 
+/** Types whose entries end with the time from which they revoke, an EFI_TIME. */
+const TIMED: ReadonlySet<string> = new Set([
+  '3bd2a492-96c0-4079-b420-fcf98ef103ed',
+  '7076876e-80c2-4ee6-aad2-28b349a6865b',
+  '446dbf63-2502-4cda-bcfa-2465d2b0fe9d',
+])
+const EFI_TIME = 16
+
 const LIST_HEADER = 28
 const OWNER = 16
 
@@ -21,6 +29,20 @@ export interface SignatureEntry {
   readonly kind: 'x509' | 'hash' | 'other'
   /** Owner and content together; real databases have hundreds, so no more is made of each than is asked for. */
   readonly bytes: Buffer
+  /** A certificate is revoked from a time on, at the end of the bytes; all zeros mean always. */
+  readonly timed?: true
+}
+
+/** The time from which an entry revokes, ISO 8601 without a zone; `undefined` for one that has none. UEFI 2.10 8.3. */
+export function revocationTimeOf({ bytes, timed }: SignatureEntry): string | undefined {
+  if (timed !== true || bytes.byteLength < OWNER + EFI_TIME) return undefined
+  const time = bytes.subarray(bytes.byteLength - EFI_TIME)
+  const [year, month, day] = [time.readUInt16LE(0), time.readUInt8(2), time.readUInt8(3)]
+  if (year < 1900 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31) return undefined
+  const [hour, minute, second] = [time.readUInt8(4), time.readUInt8(5), time.readUInt8(6)]
+  if (hour > 23 || minute > 59 || second > 59) return undefined
+  const two = (value: number): string => value.toString().padStart(2, '0')
+  return `${year}-${two(month)}-${two(day)}T${two(hour)}:${two(minute)}:${two(second)}`
 }
 
 export function ownerOf(entry: SignatureEntry): string {
@@ -47,10 +69,12 @@ export function decodeSignatureLists(data: Buffer): SignatureEntry[] | undefined
     if (listSize > data.byteLength - at || body < 0 || signatureSize < OWNER || body % signatureSize !== 0) {
       return undefined
     }
-    const kind = TYPES.get(guidText(data, at)) ?? 'other'
+    const type = guidText(data, at)
+    const kind = TYPES.get(type) ?? 'other'
+    const timed = TIMED.has(type) ? { timed: true as const } : {}
     const end = at + listSize
     for (let entry = at + LIST_HEADER + headerSize; entry < end; entry += signatureSize) {
-      entries.push({ kind, bytes: data.subarray(entry, entry + signatureSize) })
+      entries.push({ kind, bytes: data.subarray(entry, entry + signatureSize), ...timed })
     }
     at = end
   }

@@ -3,10 +3,20 @@ const CONTROLS = new RegExp(CONTROL, 'g')
 
 /** Text for a terminal: control characters, and those that turn the direction of text, become escapes. */
 export function printable(text: string): string {
-  if (!CONTROL.test(text)) return text
+  if (isPlainAscii(text) || !CONTROL.test(text)) return text
   return text.replaceAll(CONTROLS, (c) =>
     c === '\n' ? '\\n' : c === '\t' ? '\\t' : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
+}
+
+/** Whether a short text has nothing but letters, digits and signs of ASCII, as most have: seen faster than by an expression. */
+export function isPlainAscii(text: string): boolean {
+  if (text.length > 256) return false
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code < 0x20 || code > 0x7e) return false
+  }
+  return true
 }
 
 /** UTF-16LE text; an odd last byte is left out. */
