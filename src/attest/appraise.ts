@@ -1,8 +1,6 @@
-import { decode } from '../codec/index.ts'
 import type { Check, Verdict } from '../core/index.ts'
-import { parseEventLog, parseImaLog } from '../eventlog/index.ts'
-import type { BootFacts } from '../eventlog/index.ts'
-import { TPM2B_PUBLIC } from '../tpm/index.ts'
+import type { BootFacts, ImaSource } from '../eventlog/index.ts'
+import { readPublicArea } from '../tpm/index.ts'
 import type { PcrSelection } from '../tpm/index.ts'
 import { checkAttestationKey, readAttestationKey } from './attestation-key.ts'
 import type { AttestationKeyInput, Enrolment } from './attestation-key.ts'
@@ -10,13 +8,21 @@ import { boundChecks } from './bounds.ts'
 import { checkMeasurements } from './measurements.ts'
 import { checkGuest } from './guest.ts'
 import type { GuestContext } from './guest.ts'
-import type { ImaCoverage } from './ima.ts'
+import { readJudgedLog } from './judged-log.ts'
+import type { ImaCoverage } from './ima-replay.ts'
+import { excuse } from './exceptions.ts'
+import type { PolicyException } from './exceptions.ts'
+import { imaRules } from './ima-rules.ts'
+import type { ImaState } from './ima-state.ts'
+import { setsInForce } from './lifecycle.ts'
 import type { Policy, ReferenceSet } from './policy.ts'
 import { checkQuote } from './quote-checks.ts'
 import type { PriorState } from './quote-checks.ts'
 import { readQuote, readSignature } from './quote.ts'
 import type { ClaimedPcrs } from './registers.ts'
-import { checkEvaluated, checkRules } from './rules.ts'
+import type { NodeFacts } from './rule-check.ts'
+import { quoteFacts } from './rule-table.ts'
+import { rememberedRules } from './remembered-rules.ts'
 import { verdictOf } from './vector.ts'
 
 /** Evidence exactly as it was received, and everything that it is judged by. Nothing else enters the judgement. */
@@ -37,11 +43,22 @@ export interface AppraisalInput {
   /** What was asked for; `spec.pcrs` of the policy unless given. The first bank is judged. */
   readonly selection?: PcrSelection
   readonly eventLog: Uint8Array
-  readonly imaLog?: Uint8Array
+  /** `binary_runtime_measurements` or its text form, in one piece or as something that can be iterated twice. */
+  readonly imaLog?: ImaSource
+  /** Where this boot's IMA log was left, see `imaBasis`; then `imaLog` is what is behind that, if anything. */
+  readonly imaState?: ImaState
+  /** More of the IMA log is to come: it may end inside an entry, and the verdict cannot be good yet. */
+  readonly imaIsPart?: boolean
   /** Untrusted: a hint to localise a mismatch. */
   readonly pcrs?: ClaimedPcrs
   /** What the last accepted quote of this AK said. */
   readonly prior?: PriorState
+  /** What is on record of the node; nothing of it is from evidence. Canaries and exceptions are for some nodes alone. */
+  readonly node?: NodeFacts
+  /** When it is judged, milliseconds since the Unix epoch; references and exceptions begin and end. */
+  readonly now?: number
+  /** Exceptions beside those that came with the policy. */
+  readonly exceptions?: readonly PolicyException[]
   /** For a guest: what it runs on, which it cannot be better than. */
   readonly guest?: GuestContext
 }
@@ -53,6 +70,8 @@ export interface Appraisal extends Verdict {
   /** Present when, beside that, the logs replay to what was signed: they may be stored, and their facts believed. */
   readonly facts?: BootFacts
   readonly ima?: ImaCoverage
+  /** What to keep of the IMA log until the next quote of this boot; absent: nothing, and the whole log must come. */
+  readonly imaState?: ImaState
 }
 
 /**
@@ -63,11 +82,12 @@ export interface Appraisal extends Verdict {
  * Logs are read only behind a genuine signature, and facts only behind logs that replay to what was signed.
  */
 export function appraise(input: AppraisalInput): Appraisal {
-  const { policy, references = [], selection = policy.pcrs } = input
+  const { policy, selection = policy.pcrs } = input
+  const references = [...setsInForce(policy.references, input), ...setsInForce(input.references ?? NO_SETS, input)]
 
   // 1. The quote and its key: every point of both, each on its own.
   const key = readAttestationKey(input.ak)
-  const ek = input.ek && decode('TPM2B_PUBLIC', TPM2B_PUBLIC, input.ek)
+  const ek = input.ek && readPublicArea('TPM2B_PUBLIC', input.ek)
   const quote = readQuote(input.quote)
   const signature = readSignature(input.signature, key)
   const { nonce, prior } = input
@@ -79,33 +99,44 @@ export function appraise(input: AppraisalInput): Appraisal {
   const fresh = passed(statement, FRESH) ? signed : undefined
 
   // 2. The logs: do they replay to exactly what was signed, and are they whole?
-  const { imaLog, pcrs } = input
+  const { imaLog, imaState, imaIsPart, pcrs } = input
+  const hasIma = imaLog !== undefined || imaState !== undefined
   const measurements = checkMeasurements({
     policy,
     asked: selection,
     signed: signed?.attested,
     hash: signature.hash,
-    eventLog: () => parseEventLog(input.eventLog),
-    imaLog: imaLog && (() => parseImaLog(imaLog)),
+    eventLog: (digest) => readJudgedLog(input.eventLog, digest),
+    ima: hasIma ? { log: imaLog ?? [], state: imaState, isPart: imaIsPart } : undefined,
+    imaBy: imaRules(policy, references),
     claimed: pcrs,
   })
 
   // 3. The policy: its rules over the facts of a boot that the evidence proved, and over nothing else.
   const boot = fresh && measurements.boot
-  const rules = checkRules({ policy, references, boot, quoted: measurements.quoted })
+  const { quoted, ima, memory } = measurements
+  const asserted = fresh && quoteFacts(fresh, prior)
+  const rules = rememberedRules(memory, { policy, references, boot, quoted, quote: asserted, node: input.node, ima })
 
   // 4. What it runs on, where it is a guest: placement, host, and the proof that links the two quotes.
   const hosted = input.guest === undefined ? [] : checkGuest(input.guest, policy, input)
 
-  // 5. The verdict: what passed affirms, then the worst of what did not.
-  const checks: Check[] = [...statement, ...measurements.checks, ...rules, checkEvaluated(policy, rules), ...hosted]
+  // 5. The exceptions of operators: a failed rule is a warning for as long as one lasts, and never more than that.
+  const made: Check[] = [...statement, ...measurements.checks, ...rules, ...hosted]
+  const checks = excuse(made, [...policy.exceptions, ...(input.exceptions ?? [])], policy, input)
+
+  // 6. The verdict: what passed affirms, then the worst of what did not.
   return {
     ...verdictOf(boundChecks(checks), policy),
     ...(fresh === undefined ? {} : { attested: { ...fresh.clockInfo, firmwareVersion: fresh.firmwareVersion } }),
     ...(boot === undefined ? {} : { facts: boot.facts }),
     ...(boot === undefined || measurements.ima === undefined ? {} : { ima: measurements.ima }),
+    ...(fresh === undefined || measurements.imaState === undefined ? {} : { imaState: measurements.imaState }),
   }
 }
+
+/** One object, so that what is remembered of it is found. */
+const NO_SETS: readonly ReferenceSet[] = []
 
 /** Made by the key that is given, by a TPM, as a quote. */
 const GENUINE = ['quote.magic', 'quote.type', 'quote.scheme', 'quote.signature']

@@ -1,9 +1,8 @@
 import { createPublicKey } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
-import { decode } from '../codec/index.ts'
 import { equalBytes, isTouchstoneError, toHex, TouchstoneError } from '../core/index.ts'
 import type { Check } from '../core/index.ts'
-import { qualifiedNameUnderEndorsement, TPM2B_PUBLIC } from '../tpm/index.ts'
+import { qualifiedNameUnderEndorsement, readPublicArea } from '../tpm/index.ts'
 import type { TpmaObject, TpmtPublic } from '../tpm/index.ts'
 import { fail, indeterminate, judge, pass, warn } from './outcome.ts'
 
@@ -28,7 +27,7 @@ export function readAttestationKey(input: AttestationKeyInput): AttestationKey {
   if ('pem' in input) return { kind: 'bare', key: readPem(input.pem) }
   if ('decoded' in input) return { kind: 'tpm', pub: input.decoded }
   try {
-    return { kind: 'tpm', pub: decode('TPM2B_PUBLIC', TPM2B_PUBLIC, input.public) }
+    return { kind: 'tpm', pub: readPublicArea('TPM2B_PUBLIC', input.public) }
   } catch (error) {
     if (!isTouchstoneError(error, 'decode.value')) throw error
     const path = String(error.details['path'])
@@ -85,8 +84,15 @@ function checkAttributes(key: AttestationKey): Check {
   return judge(sound, name, 'ak.attributes', { expected, actual })
 }
 
-function setAttributes(attributes: TpmaObject): string[] {
-  return Object.entries(attributes).flatMap(([name, set]) => (set ? [name] : []))
+const named = new WeakMap<TpmaObject, readonly string[]>()
+
+/** Made once for each decoded public area, as its key is. */
+function setAttributes(attributes: TpmaObject): readonly string[] {
+  const known = named.get(attributes)
+  if (known !== undefined) return known
+  const names = Object.entries(attributes).flatMap(([name, set]) => (set ? [name] : []))
+  named.set(attributes, names)
+  return names
 }
 
 function checkQualifiedName(key: AttestationKey, ek: TpmtPublic, signer: Uint8Array | undefined): Check {

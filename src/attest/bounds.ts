@@ -24,7 +24,8 @@ const MAX_BRIEF = 64
  * The same checks in the same order, with long texts cut and the digest of the whole stated, long lists cut and their
  * length stated. Names, outcomes and codes are never touched.
  */
-export function boundChecks(checks: readonly Check[]): Check[] {
+export function boundChecks(checks: readonly Check[]): readonly Check[] {
+  if (areSmall(checks)) return checks
   let shown = 0
   return checks.map((check) => {
     const full = boundCheck(check)
@@ -33,6 +34,75 @@ export function boundChecks(checks: readonly Check[]): Check[] {
     shown += size
     return full
   })
+}
+
+/**
+ * Whether nothing of them need be cut, seen without writing any of them out: no character takes more than six bytes. That is
+ * so in nearly every verdict.
+ */
+function areSmall(checks: readonly Check[]): boolean {
+  let total = 0
+  for (const check of checks) {
+    total += sizes.get(check) ?? atMost(check)
+    if (total > MAX_SHOWN) return false
+  }
+  return true
+}
+
+/** Of checks that are kept and will come again; of all others it would only be in the way. */
+const sizes = new WeakMap<Check, number>()
+
+export function rememberSizes(checks: readonly Check[]): void {
+  for (const check of checks) sizes.set(check, atMost(check))
+}
+
+/** Bytes that a check takes as JSON, at most; infinite where some part of it may have to be cut. */
+function atMost(check: Check): number {
+  const { rule = '', claim = '', code = '', message = '', expected, actual, nearest, event, exception } = check
+  let size = PUNCTUATION + WORST_CHARACTER * (check.check.length + rule.length + claim.length + code.length)
+  size += WORST_CHARACTER * message.length
+  for (const field of [expected, actual, nearest]) {
+    const bytes = field === undefined ? 0 : atMostOf(field, FULL.depth)
+    if (bytes > MAX_FIELD) return Infinity
+    size += bytes
+  }
+  if (event !== undefined) size += PUNCTUATION + textAtMost(event.type) + atMostOf(event.summary, FULL.depth)
+  return exception === undefined ? size : size + PUNCTUATION + sizeOf(JSON.stringify(exception))
+}
+
+/** Names of the members, quotes, colons and commas of a check, of an event, or of an exception. */
+const PUNCTUATION = 320
+const LONGEST_NUMBER = 25
+const WORST_CHARACTER = 6
+
+function atMostOf(value: JsonValue, depth: number): number {
+  if (typeof value === 'string') return value.length * WORST_CHARACTER <= FULL.text ? textAtMost(value) : exactly(value)
+  if (typeof value !== 'object' || value === null) return LONGEST_NUMBER
+  if (depth === 0) return Infinity
+  let size = 2
+  if (isList(value)) {
+    if (value.length > FULL.members) return Infinity
+    for (const each of value) size += 1 + atMostOf(each, depth - 1)
+    return size
+  }
+  const members = Object.entries(value)
+  if (members.length > FULL.members) return Infinity
+  for (const [name, each] of members) size += textAtMost(name) + 2 + atMostOf(each, depth - 1)
+  return size
+}
+
+function isList(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value)
+}
+
+function textAtMost(text: string): number {
+  return text.length * WORST_CHARACTER + 2
+}
+
+function exactly(text: string): number {
+  if (text.length > FULL.text) return Infinity
+  const size = sizeOf(text)
+  return size > FULL.text ? Infinity : size
 }
 
 function boundCheck(check: Check): Check {
@@ -46,13 +116,15 @@ function boundCheck(check: Check): Check {
   }
 }
 
-function brief({ check, outcome, code, rule, claim, event, actual }: Check): Check {
+function brief({ check, outcome, mode, code, rule, claim, event, actual, exception }: Check): Check {
   return {
     check,
     outcome,
+    ...(mode === undefined ? {} : { mode }),
     ...(code === undefined ? {} : { code }),
     ...(rule === undefined ? {} : { rule }),
     ...(claim === undefined ? {} : { claim }),
+    ...(exception === undefined ? {} : { exception }),
     ...(event === undefined ? {} : { event: { ...event, summary: '' } }),
     ...(typeof actual === 'string' ? { actual: boundText(actual, MAX_BRIEF) } : {}),
   }

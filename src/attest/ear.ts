@@ -3,31 +3,8 @@ import { createPublicKey } from 'node:crypto'
 import { calculateJwkThumbprint, SignJWT } from 'jose'
 import type { JWTPayload } from 'jose'
 import type { Verdict } from '../core/index.ts'
-
-/**
- * EAT Attestation Results. The draft at -03 and the profile of 2023, which deployed readers want, say the same with other
- * names; this table is all that differs.
- */
-const PROFILES = {
-  /** draft-ietf-rats-ear-03 */
-  'ear-03': {
-    uri: 'tag:ietf.org,2026:rats/ear#03',
-    verifierId: 'ear_verifier_id',
-    status: 'ear_status',
-    vector: 'ear_trustworthiness_vector',
-    policies: (ids: readonly string[]) => ({ ear_appraisal_policy_ids: ids }),
-  },
-  /** draft-fv-rats-ear-00, as Veraison's libraries read it: one policy, named by one string. */
-  'veraison-2023': {
-    uri: 'tag:github.com,2023:veraison/ear',
-    verifierId: 'ear.verifier-id',
-    status: 'ear.status',
-    vector: 'ear.trustworthiness-vector',
-    policies: (ids: readonly string[]) => ({ 'ear.appraisal-policy-id': ids.join(' ') }),
-  },
-} as const
-
-export type EarProfile = keyof typeof PROFILES
+import { EAR_PROFILES } from './ear-names.ts'
+import type { EarProfile } from './ear-names.ts'
 
 /** What a relying party is told. Times in seconds since the epoch, as JWTs have them. */
 export interface EarInput {
@@ -50,9 +27,9 @@ export interface EarInput {
   readonly nonce?: string
 }
 
-/** The claims of the token, ready to be signed or shown. */
+/** The claims of the JWT, ready to be signed or shown. */
 export function earClaims(input: EarInput): JWTPayload {
-  const names = PROFILES[input.profile]
+  const names = EAR_PROFILES[input.profile]
   return {
     eat_profile: names.uri,
     iss: input.issuer,
@@ -69,7 +46,7 @@ export function earClaims(input: EarInput): JWTPayload {
       [input.submodule]: {
         [names.status]: input.verdict.status,
         [names.vector]: input.verdict.vector,
-        ...names.policies(input.policyIds),
+        [names.policies]: names.policiesOf(input.policyIds),
       },
     },
   }

@@ -1,5 +1,5 @@
 import { ERRORS } from '../core/index.ts'
-import type { Check, ErrorCode, JsonValue } from '../core/index.ts'
+import type { Check, CheckException, ErrorCode, JsonValue } from '../core/index.ts'
 
 const MAX_SHOWN = 240
 
@@ -8,7 +8,7 @@ const MAX_SHOWN = 240
  * printing.
  */
 export interface Explanation {
-  /** `kernel.commandLine (edge-100): The value is not one that the policy allows` */
+  /** `kernel.commandLine (edge-100): The value is not one that the policy allows`, or the message of the rule's author. */
   readonly title: string
   /** `event 45 (PCR 8, EV_IPL)` */
   readonly where?: string
@@ -16,6 +16,8 @@ export interface Explanation {
   readonly actual?: string
   /** What tells the two apart: registers, or parts that were added and are missing. */
   readonly difference?: string
+  /** The exception that excuses it, or does not. */
+  readonly exception?: string
   /** What to do. */
   readonly hint?: string
 }
@@ -28,24 +30,33 @@ export function explanationOf(check: Check): Explanation {
     .filter(isSaid)
     .join('; ')
   return {
-    title: `${subject(check)}: ${row?.title ?? OUTCOMES[check.outcome]}`,
+    title: `${subject(check)}: ${check.message ?? row?.title ?? OUTCOMES[check.outcome]}${monitored(check)}`,
     ...(check.event === undefined ? {} : { where: place(check) }),
     ...(check.expected === undefined || registers !== undefined ? {} : { expected: show(check.expected) }),
     ...(check.actual === undefined || registers !== undefined ? {} : { actual: show(check.actual) }),
     ...(difference === '' ? {} : { difference }),
+    ...(check.exception === undefined ? {} : { exception: exceptionOf(check.exception) }),
     ...(row === undefined ? {} : { hint: row.hint }),
   }
 }
 
+function exceptionOf({ name, owner, reason, expires, unused }: CheckException): string {
+  if (unused === undefined) return `until ${shortTime(expires)} by the exception ${name} of ${owner}: ${reason}`
+  return unused === 'expired'
+    ? `no longer: the exception ${name} of ${owner} (${reason}) expired at ${shortTime(expires)}; repair the node, or renew it`
+    : `not by the exception ${name} of ${owner}: what is revoked, or cannot be judged, is never excused`
+}
+
 /** The same as one sentence or two, for logs. */
 export function explainCheck(check: Check): string {
-  const { title, where, expected, actual, difference, hint } = explanationOf(check)
+  const { title, where, expected, actual, difference, exception, hint } = explanationOf(check)
   const comparison = [expected === undefined ? '' : `expected ${expected}`, actual === undefined ? '' : `got ${actual}`]
   const parts = [
     title,
     where === undefined ? '' : `at ${where}`,
     comparison.filter(isSaid).join(', '),
     difference ?? '',
+    exception === undefined ? '' : `excused ${exception}`,
   ]
   return `${parts.filter(isSaid).join('; ')}.${hint === undefined ? '' : ` ${hint}`}`
 }
@@ -61,8 +72,15 @@ function isErrorCode(code: string): code is ErrorCode {
 }
 
 function subject({ check, claim, rule }: Check): string {
-  const policy = rule?.split('/')[0]
-  return claim === undefined ? check : `${claim}${policy === undefined ? '' : ` (${policy})`}`
+  const [policy, name] = rule?.split('/') ?? []
+  // A rule over one claim is known by that, unless it has a name of its own.
+  const what = name === undefined || name === claim || name === 'requiredFacts' ? claim : name
+  if (what === undefined) return check
+  return `${what}${policy === undefined ? '' : ` (${policy})`}`
+}
+
+function monitored({ mode }: Check): string {
+  return mode === 'monitor' ? ' (only monitored: it does not change the status)' : ''
 }
 
 function place({ event, actual }: Check): string {
@@ -87,15 +105,52 @@ function isMapping(value: JsonValue | undefined): value is { readonly [key: stri
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function nearest({ nearest: near }: Check): string {
+function nearest(check: Check): string {
+  const { nearest: near } = check
   if (!isMapping(near)) return ''
-  const { added, missing, label } = near
+  const { added, missing, doubt } = near
   const said = [
-    ...(label === undefined ? [] : [`nearest is ${show(label)}`]),
+    ...[knownText(check)].filter((text) => text !== undefined),
+    ...(typeof doubt === 'string' ? [doubt] : []),
     ...(isFilled(added) ? [`added: ${words(added)}`] : []),
     ...(isFilled(missing) ? [`missing: ${words(missing)}`] : []),
   ]
   return said.join('; ')
+}
+
+/** Midnight is a date; nobody reads thousandths of a second. */
+function shortTime(rfc3339: string): string {
+  return rfc3339.replace(/T00:00:00(?:\.000)?Z$/, '').replace(/\.000Z$/, 'Z')
+}
+
+/** What an entry is to the set that it is in. */
+const STANDINGS: Readonly<Record<string, string>> = {
+  active: 'active in',
+  deprecated: 'deprecated in',
+  candidate: 'a candidate of',
+  canary: 'a canary of',
+  revoked: 'revoked in',
+  early: 'not valid yet in',
+  expired: 'no longer valid in',
+  undetermined: 'of',
+}
+
+/**
+ * What the nearest reference is, or the value itself where it is one: `nearest is "release 14.2": active in edge-images`,
+ * `it is "release 14.2": a candidate of edge-images, since 2026-11-01`. `undefined`: none is known.
+ */
+export function knownText({ nearest: near, actual }: Pick<Check, 'nearest' | 'actual'>): string | undefined {
+  if (!isMapping(near)) return undefined
+  const { value, label, set, state, since, until } = near
+  const standing = typeof state === 'string' && typeof set === 'string' ? `${STANDINGS[state] ?? state} ${set}` : ''
+  if (label === undefined && standing === '') return undefined
+  const times = [
+    typeof since === 'string' ? `since ${shortTime(since)}` : '',
+    typeof until === 'string' ? `until ${shortTime(until)}` : '',
+  ]
+  const what = label === undefined ? 'a reference' : show(label)
+  const head = standing === '' ? what : `${what}: ${standing}`
+  return `${value === actual ? 'it is' : 'nearest is'} ${[head, ...times].filter(isSaid).join(', ')}`
 }
 
 function isFilled(value: JsonValue | undefined): value is readonly JsonValue[] {

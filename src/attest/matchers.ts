@@ -1,10 +1,12 @@
 import type { ErrorCode, EventRef, JsonValue, Outcome } from '../core/index.ts'
 import { parameterJudge } from './command-line.ts'
 import type { ParameterJudge } from './command-line.ts'
-import { nearest, standingOf, wordDifference } from './references.ts'
+import { isExcusable } from './excusable.ts'
+import { describeEntry, isNotMatching, nearest, NOT_MATCHING, standingOf, wordDifference } from './references.ts'
 import type { KnownValues, Standing } from './references.ts'
 import type { Observed } from './rule-table.ts'
-import type { Matcher, ParameterLists } from './rule-schema.ts'
+import type { Certificates, Matcher, ParameterLists } from './rule-schema.ts'
+import { compareVersions } from './version.ts'
 
 /** What one matcher says of one fact: the part of a check that is not its name. */
 export interface Finding {
@@ -26,25 +28,32 @@ export interface ValueKind {
   readonly digests?: boolean
   /** Why a value cannot be read as what it is, whatever the matcher says of it. */
   readonly fault?: (value: string) => string | undefined
+  /** Why nobody vouches for all of them with these certificates; `undefined` where somebody does. */
+  readonly doubt?: (certificates: Certificates) => string | undefined
 }
+
+type Failed = 'fail' | 'warn'
 
 /** `seen`: the values of the fact, in order. */
 export function match(matcher: Matcher, seen: readonly Observed[], known: KnownValues, kind: ValueKind): Finding[] {
   const { digests = false } = kind
   const expected = expectation(matcher, known)
   if (seen.length === 0 && matcher.sequence?.length !== 0) {
-    if (known.missing.length > 0) return [missingSet(known, seen)]
+    const unsupplied = [known, known.wanted].find((values) => values !== undefined && values.missing.length > 0)
+    if (unsupplied !== undefined) return [missingSet(unsupplied, seen)]
     return matcher.whenEmpty === 'pass'
       ? [{ outcome: 'pass', expected, actual: [] }]
       : [{ outcome: 'indeterminate', code: 'fact.empty', expected, actual: [] }]
   }
   const failed = matcher.onFailure === 'deny' ? 'fail' : 'warn'
-  const findings = [
-    ...matchFlag(matcher, seen, failed),
-    ...matchKnown(matcher, seen, known, kind, failed),
-    ...matchRequired(matcher, seen, failed),
-    ...matchSequence(matcher, seen, digests, failed),
-  ]
+  const findings = matchFlag(matcher, seen, failed).concat(
+    matchKnown(matcher, seen, known, kind, failed),
+    matchRequired(matcher, seen, failed),
+    matchSequence(matcher, seen, digests, failed),
+    matchRange(matcher, seen, failed),
+    matchEntries(known.wanted, seen, failed),
+    matchCount(matcher, seen, failed),
+  )
   return findings.length > 0 ? limit(findings) : [{ outcome: 'pass', expected, actual: list(seen.map(valueOf)) }]
 }
 
@@ -52,11 +61,24 @@ export function match(matcher: Matcher, seen: readonly Observed[], known: KnownV
 export function expectation(matcher: Matcher, known: KnownValues): JsonValue {
   if (matcher.is !== undefined) return matcher.is
   if (matcher.sequence !== undefined) return list(matcher.sequence)
-  const wanted = [...known.entries.values()].filter(({ state }) => state === 'active').map(valueOf)
-  if (wanted.length > 0) return list(wanted)
-  const { required, parameters, references = [] } = matcher
+  if (known.active.length > 0) return list(known.active)
+  const { required, parameters, references = [], certificates, verifiedBy, atLeast, below, atMost } = matcher
   if (required !== undefined) return list(required)
-  return parameters === undefined ? { references } : { parameters: shownParameters(parameters) }
+  if (parameters !== undefined) return { parameters: shownParameters(parameters) }
+  if (certificates !== undefined) return { certificates: shownCertificates(certificates) }
+  if (verifiedBy !== undefined) return { verifiedBy: shownCertificates(verifiedBy) }
+  if (atMost !== undefined) return { atMost }
+  if (known.wanted !== undefined) return { atLeast: `${known.wanted.active.length} entries` }
+  if (typeof atLeast === 'string' || below !== undefined) return shownRange({ atLeast, below })
+  return { references }
+}
+
+function shownRange({ atLeast, below }: Pick<Matcher, 'atLeast' | 'below'>): JsonValue {
+  return { ...(typeof atLeast === 'string' ? { atLeast } : {}), ...(below === undefined ? {} : { below }) }
+}
+
+function shownCertificates({ fingerprints = [], subjects = [] }: Certificates): JsonValue {
+  return list([...subjects, ...fingerprints])
 }
 
 function shownParameters(parameters: ParameterLists): JsonValue {
@@ -64,7 +86,7 @@ function shownParameters(parameters: ParameterLists): JsonValue {
   return { allowed, required, forbidden }
 }
 
-function matchFlag({ is }: Matcher, seen: readonly Observed[], failed: 'fail' | 'warn'): Finding[] {
+function matchFlag({ is }: Matcher, seen: readonly Observed[], failed: Failed): Finding[] {
   if (is === undefined) return []
   return seen
     .filter(({ value }) => value !== String(is))
@@ -81,13 +103,15 @@ function matchKnown(
   matcher: Matcher,
   seen: readonly Observed[],
   known: KnownValues,
-  { digests = false, fault }: ValueKind,
-  failed: 'fail' | 'warn',
+  kind: ValueKind,
+  failed: Failed,
 ): Finding[] {
-  const { anyOf, references, parameters } = matcher
-  if (anyOf === undefined && references === undefined && parameters === undefined) return []
+  const { digests = false, fault } = kind
+  const { anyOf, references, parameters, certificates, verifiedBy } = matcher
+  if ([anyOf, references, parameters, certificates, verifiedBy].every((asked) => asked === undefined)) return []
   const expected = expectation(matcher, known)
-  const judge = parameters && parameterJudge(parameters)
+  const judge = parameters && judgeOf(parameters)
+  const doubt = verifiedBy && kind.doubt?.(verifiedBy)
   const findings: Finding[] = []
   for (const observed of distinct(seen)) {
     const { value, event, unread } = observed
@@ -101,8 +125,15 @@ function matchKnown(
     if (standing === 'active') continue
     // A line that is not known as a whole may still be made of allowed parameters; of one that nobody can read, no
     // parameter is known.
-    if (standing === 'unknown' && judge !== undefined && unread !== true) {
-      findings.push(...matchParameters(judge, parameters, observed, failed))
+    const isKnown = standing !== 'unknown' && !isNotMatching(standing)
+    if (!isKnown && judge !== undefined && unread !== true) {
+      const found = matchParameters(judge, parameters, observed, failed)
+      if (standing === 'unknown') findings.push(...found)
+      if (standing === 'unknown' || found.length === 0) continue
+    }
+    if (!isKnown && (isAllowed(certificates, observed) || (verifiedBy !== undefined && doubt === undefined))) continue
+    if (standing === 'unknown' && doubt !== undefined) {
+      findings.push({ outcome: failed, code: 'policy.not_vouched', expected, actual: value, event, nearest: { doubt } })
       continue
     }
     // Looking for likeness costs time, and only the first offenders are shown.
@@ -114,18 +145,47 @@ function matchKnown(
   return unjudged ? [missingSet(known, seen), ...findings] : findings
 }
 
+/** Judges are made once: they are sets of what a policy lists. */
+const judges = new WeakMap<ParameterLists, ParameterJudge>()
+
+function judgeOf(parameters: ParameterLists): ParameterJudge {
+  const made = judges.get(parameters)
+  if (made !== undefined) return made
+  const judge = parameterJudge(parameters)
+  judges.set(parameters, judge)
+  return judge
+}
+
+function isAllowed(certificates: Certificates | undefined, { certificate, unread }: Observed): boolean {
+  if (certificates === undefined || certificate === undefined || unread === true) return false
+  return isCertificateOf(certificates, certificate)
+}
+
+/** Whether a certificate is one of these, by either list. */
+export function isCertificateOf(
+  { fingerprints = [], subjects = [] }: Certificates,
+  { fingerprint, subject }: { readonly fingerprint: string; readonly subject?: string },
+): boolean {
+  return fingerprints.includes(fingerprint) || (subject !== undefined && subjects.includes(subject))
+}
+
 function ofStanding(
   standing: Exclude<Standing, 'active'>,
   known: KnownValues,
-  failed: 'fail' | 'warn',
+  failed: Failed,
 ): Pick<Finding, 'outcome' | 'code'> {
   switch (standing) {
     case 'deprecated':
       return { outcome: 'warn', code: 'policy.deprecated' }
     case 'revoked':
       return { outcome: 'fail', code: 'policy.revoked' }
+    case 'undetermined':
+      return { outcome: 'indeterminate', code: 'policy.reference_undetermined' }
     case 'candidate':
-      return { outcome: failed, code: 'policy.candidate' }
+    case 'canary':
+    case 'early':
+    case 'expired':
+      return { outcome: failed, code: NOT_MATCHING[standing] }
     case 'unknown':
       return known.missing.length > 0
         ? { outcome: 'indeterminate', code: 'policy.reference_missing' }
@@ -142,7 +202,7 @@ function matchParameters(
   judge: ParameterJudge,
   parameters: ParameterLists | undefined,
   { value, event }: Observed,
-  failed: 'fail' | 'warn',
+  failed: Failed,
 ): Finding[] {
   const { refused, absent } = judge(value)
   if (refused.length === 0 && absent.length === 0) return []
@@ -151,7 +211,8 @@ function matchParameters(
   return [{ outcome: failed, code: 'policy.parameters', expected, actual: value, event, nearest: difference }]
 }
 
-function matchRequired({ required = [] }: Matcher, seen: readonly Observed[], failed: 'fail' | 'warn'): Finding[] {
+function matchRequired({ required }: Matcher, seen: readonly Observed[], failed: Failed): Finding[] {
+  if (required === undefined) return []
   const values = new Set(seen.map(valueOf))
   const actual = list([...values])
   return required
@@ -160,16 +221,12 @@ function matchRequired({ required = [] }: Matcher, seen: readonly Observed[], fa
 }
 
 /** The first place where the lists part: what follows is mostly a consequence of it. */
-function matchSequence(
-  { sequence }: Matcher,
-  seen: readonly Observed[],
-  digests: boolean,
-  failed: 'fail' | 'warn',
-): Finding[] {
+function matchSequence({ sequence }: Matcher, seen: readonly Observed[], digests: boolean, failed: Failed): Finding[] {
   if (sequence === undefined) return []
   const length = Math.max(sequence.length, seen.length)
-  const at = Array.from({ length }, (_, index) => index).find((index) => sequence[index] !== seen[index]?.value)
-  if (at === undefined) return []
+  let at = 0
+  while (at < length && sequence[at] === seen[at]?.value) at += 1
+  if (at === length) return []
   const expected = sequence[at] ?? null
   const actual = seen[at]?.value ?? null
   const near =
@@ -180,6 +237,55 @@ function matchSequence(
   return [{ outcome: failed, code: 'policy.sequence', expected, actual, event, nearest: near ?? { position: at } }]
 }
 
+/** A version whose order nobody knows is not judged by guessing. */
+function matchRange({ atLeast, below }: Matcher, seen: readonly Observed[], failed: Failed): Finding[] {
+  const from = typeof atLeast === 'string' ? atLeast : undefined
+  if (from === undefined && below === undefined) return []
+  const expected = shownRange({ atLeast: from, below })
+  return seen.flatMap(({ value, event }): Finding[] => {
+    const orders = [from, below].map((bound) => (bound === undefined ? 0 : compareVersions(value, bound)))
+    if (orders.includes(undefined)) {
+      return [{ outcome: 'indeterminate', code: 'policy.version_unordered', expected, actual: value, event }]
+    }
+    const [overFrom = 0, overBelow = 0] = orders
+    if (overFrom >= 0 && (below === undefined || overBelow < 0)) return []
+    return [{ outcome: failed, code: 'policy.version_range', expected, actual: value, event }]
+  })
+}
+
+/** Entries that are approved must all be in the database; those that were only seen, or are revoked, need not. */
+function matchEntries(wanted: KnownValues | undefined, seen: readonly Observed[], failed: Failed): Finding[] {
+  if (wanted === undefined) return []
+  if (wanted.missing.length > 0) return [missingSet(wanted, seen)]
+  return seen.flatMap(({ event, members }): Finding[] => {
+    const there = members?.()
+    if (there === undefined) {
+      const actual = 'its content cannot be read as a list of hashes and certificates'
+      return [{ outcome: 'indeterminate', code: 'fact.unknown', actual, event }]
+    }
+    const found = new Set(there)
+    const lacking = [...wanted.entries.values()].filter(({ value }) => !found.has(value))
+    const absent = lacking
+      .filter(({ state }) => state === 'active' || state === 'deprecated')
+      .map(({ value, label }) => (label === undefined ? value : `${label} (${value})`))
+    const open = lacking.find(({ state }) => state === 'undetermined')
+    if (absent.length === 0 && open !== undefined) {
+      return [{ outcome: 'indeterminate', code: 'policy.reference_undetermined', nearest: describeEntry(open), event }]
+    }
+    if (absent.length === 0) return []
+    const expected = { atLeast: `${wanted.entries.size} entries` }
+    const actual = { entries: there.length, missing: list(absent) }
+    return [{ outcome: failed, code: 'policy.entries_missing', expected, actual, event }]
+  })
+}
+
+function matchCount({ atMost }: Matcher, seen: readonly Observed[], failed: Failed): Finding[] {
+  if (atMost === undefined) return []
+  return seen
+    .filter(({ value }) => !(Number(value) <= atMost))
+    .map(({ value, event }) => ({ outcome: failed, code: 'policy.count', expected: { atMost }, actual: value, event }))
+}
+
 function limit(findings: readonly Finding[]): Finding[] {
   const [first] = findings
   if (findings.length <= MAX_OFFENDERS || first === undefined) return [...findings]
@@ -188,7 +294,9 @@ function limit(findings: readonly Finding[]): Finding[] {
   const worst = (['fail', 'indeterminate', 'warn'] as const).find((wanted) =>
     rest.some(({ outcome }) => outcome === wanted),
   )
-  const code = rest.find(({ outcome }) => outcome === worst)?.code ?? 'policy.no_match'
+  // Nor must an exception that is about the others excuse it: a revoked value, for example.
+  const inexcusable = rest.find(({ code, outcome }) => outcome !== 'warn' && !isExcusable(code))?.code
+  const code = inexcusable ?? rest.find(({ outcome }) => outcome === worst)?.code ?? 'policy.no_match'
   return [
     ...findings.slice(0, MAX_OFFENDERS),
     { outcome: worst ?? 'fail', code, expected: first.expected, actual: `${rest.length} more values` },
@@ -197,6 +305,7 @@ function limit(findings: readonly Finding[]): Finding[] {
 
 /** The first of each value; a text may look like the placeholder of one that nobody can read. */
 function distinct(seen: readonly Observed[]): readonly Observed[] {
+  if (seen.length < 2) return seen
   const first = new Map<string, Observed>()
   for (const observed of seen) {
     const key = `${observed.unread === true ? 'unread' : 'read'} ${observed.value}`

@@ -1,22 +1,27 @@
 import { z } from 'zod'
 import { TouchstoneError } from '../core/index.ts'
 import { parsePcrSelection } from '../tpm/index.ts'
+import { apiVersion, metadata } from './document-schema.ts'
+import { imaSpec } from './ima-schema.ts'
+import { nestedSet } from './reference-schema.ts'
 import {
+  authoritiesRule,
   commandLineRule,
+  countRule,
   digestListRule,
   digestRule,
   flagRule,
-  referenceText,
-  resourceName,
+  imagesRule,
+  revocationRule,
   safeFlagRule,
   textListRule,
   textRule,
+  versionRule,
 } from './rule-schema.ts'
+import { resourceName, termFields, whenEmpty } from './rule-terms.ts'
 
-// `touchstone/v1`: what a policy and a reference set look like. docs of each field: policies/README.md.
-
-const apiVersion = z.literal('touchstone/v1', { error: 'expected touchstone/v1' })
-const metadata = z.strictObject({ name: resourceName, description: z.string().max(4096).optional() })
+// `touchstone/v1`: what a policy looks like. The descriptions are what editors show, see
+// policies/schema; policies/README.md explains the whole.
 
 /** PCR banks in the spelling of tpm2-tools; the first one is judged. */
 const selection = z.string().transform((text, context) => {
@@ -29,100 +34,115 @@ const selection = z.string().transform((text, context) => {
   }
 })
 
-const REFERENCE_STATES = ['candidate', 'active', 'deprecated', 'revoked'] as const
-
-const entry = z.strictObject({
-  value: referenceText,
-  /** What it is, for people: `shimx64.efi 15.8`. */
-  label: z.string().max(512).optional(),
-  /**
-   * `candidate`: seen, not yet approved, does not match. `active`: matches. `deprecated`: matches with a warning.
-   * `revoked`: contraindicated whatever the rule's severity.
-   */
-  state: z.enum(REFERENCE_STATES, { error: `expected ${REFERENCE_STATES.join(', ')}` }).default('active'),
-})
-export type ReferenceEntry = z.output<typeof entry>
-
-const entries = z.array(entry).max(20_000)
-
 const pcrIndex = z.string().regex(/^(?:[0-9]|1[0-9]|2[0-3])$/, 'expected a register number, 0 to 23')
 
+/** More than anybody reads; each costs its share of every appraisal. */
+const MAX_EXPRESSIONS = 64
+
+const expressionRule = z.strictObject({
+  name: resourceName.describe('What verdicts call the rule.'),
+  expression: z
+    .string()
+    .min(1, 'expected an expression')
+    .describe('CEL that is true of a good boot, over boot, pcrs, quote, node and ima.'),
+  claim: termFields.claim,
+  sets: termFields.sets,
+  onFailure: termFields.onFailure,
+  mode: termFields.mode,
+  message: termFields.message,
+  whenEmpty: whenEmpty.describe('pass: over an empty list the expression’s own answer stands.'),
+})
+export type GivenExpression = z.output<typeof expressionRule>
+
 const spec = z.strictObject({
-  /** What a node quotes under this policy, for example `sha256:0-15`. */
-  pcrs: selection,
+  pcrs: selection.describe('What a node quotes, in the spelling of tpm2-tools: sha256:0-15. The first bank is judged.'),
   purpose: z
     .enum(['attestation', 'enrolment', 'any'], { error: 'expected attestation, enrolment or any' })
-    .default('any'),
-  /** Makes the policy one for guests alone; without any such policy, guests are judged as nodes are. */
+    .default('any')
+    .describe('When the policy is asked.'),
   guest: z
     .strictObject({
-      /** Whether each quote must come with its host's, over the two of them: see docs/adr/0014-guest-trust.md. */
-      link: z.enum(['required', 'optional'], { error: 'expected required or optional' }).default('optional'),
+      link: z
+        .enum(['required', 'optional'], { error: 'expected required or optional' })
+        .default('optional')
+        .describe('Whether each quote must come with its host’s, over the two of them.'),
     })
-    .optional(),
+    .optional()
+    .describe('Makes the policy one for guests alone; without any such policy, guests are judged as nodes are.'),
   log: z
     .strictObject({
-      /** `tolerant`: structural errors of the firmware log, as real machines have them, warn instead of fail. */
-      structure: z.enum(['strict', 'tolerant'], { error: 'expected strict or tolerant' }).default('strict'),
-      /** An enabled PCR bank that nobody measured into. */
-      unmeasuredBanks: z.enum(['deny', 'warn'], { error: 'expected deny or warn' }).default('deny'),
+      structure: z
+        .enum(['strict', 'tolerant'], { error: 'expected strict or tolerant' })
+        .default('strict')
+        .describe('tolerant: structural errors of the firmware log, as real machines have them, warn instead of fail.'),
+      unmeasuredBanks: z
+        .enum(['deny', 'warn'], { error: 'expected deny or warn' })
+        .default('deny')
+        .describe('An enabled PCR bank that nobody measured into.'),
       ima: z.enum(['required', 'optional'], { error: 'expected required or optional' }).default('optional'),
     })
-    .prefault({}),
-  /** Facts that must be known, whatever they are: names of rules, for example `secureBoot.dbx`. */
-  requiredFacts: z.array(z.string()).max(64).default([]),
+    .prefault({})
+    .describe('What is asked of the logs themselves.'),
+  requiredFacts: z
+    .array(z.string())
+    .max(64)
+    .default([])
+    .describe('Facts that must be known, whatever they are: names of rules, for example secureBoot.dbx.'),
   secureBoot: z
     .strictObject({
       enabled: safeFlagRule('true').optional(),
       setupMode: safeFlagRule('false').optional(),
       auditMode: safeFlagRule('false').optional(),
       deployedMode: flagRule.optional(),
-      /** Digests of the measured variables, in the judged bank. */
-      pk: digestRule.optional(),
+      pk: digestRule.optional().describe('Digest of the measured variable, in the judged bank; so for the others.'),
       kek: digestRule.optional(),
       db: digestRule.optional(),
-      dbx: digestRule.optional(),
+      dbx: revocationRule.optional().describe('Revoked boot loaders.'),
       dbt: digestRule.optional(),
       dbr: digestRule.optional(),
-      /** What images were verified with. */
-      authorities: digestListRule.optional(),
+      authorities: authoritiesRule.optional().describe('What images were verified with.'),
     })
-    .optional(),
+    .optional()
+    .describe('UEFI Secure Boot, PCR 7.'),
   firmware: z
     .strictObject({
-      version: textRule.optional(),
-      /** Drivers and option ROMs. */
-      drivers: digestListRule.optional(),
-      /** Unusual actions: debug mode, DMA protection off, setup entered. */
-      actions: textListRule.optional(),
+      version: versionRule.optional(),
+      drivers: digestListRule.optional().describe('Drivers and option ROMs.'),
+      actions: textListRule.optional().describe('Unusual actions: debug mode, DMA protection off, setup entered.'),
     })
     .optional(),
   boot: z
     .strictObject({
-      /** Numbers of the boot options, `0001,0000`. */
-      order: textRule.optional(),
+      order: textRule.optional().describe('Numbers of the boot options: 0001,0000.'),
       options: digestListRule.optional(),
       partitionTables: digestListRule.optional(),
-      /** How many boot options the firmware tried, `1`. */
-      attempts: textRule.optional(),
-      /** Images that firmware and boot loaders started. */
-      applications: digestListRule.optional(),
-      /** Files that boot loaders read: kernel, initrd, configuration. */
-      files: digestListRule.optional(),
-      exitBootServices: safeFlagRule('true').optional(),
+      attempts: textRule.optional().describe('How many boot options the firmware tried.'),
+      applications: imagesRule.optional().describe('Images that firmware and boot loaders started.'),
+      files: digestListRule.optional().describe('Files that boot loaders read: kernel, initrd, configuration.'),
+      exitBootServices: safeFlagRule('true').optional().describe('Whether an operating system took over.'),
     })
     .optional(),
   shim: z.strictObject({ sbatLevel: textRule.optional(), mokListTrusted: flagRule.optional() }).optional(),
   grub: z.strictObject({ commands: textListRule.optional() }).optional(),
   kernel: z.strictObject({ commandLine: commandLineRule.optional() }).optional(),
   eve: z.strictObject({ config: digestListRule.optional(), rootfs: digestListRule.optional() }).optional(),
-  /** Values of whole registers, in the judged bank. */
-  pcr: z.record(pcrIndex, digestRule).optional(),
-  /** Reference sets that travel with the policy. */
-  references: z
-    .array(z.strictObject({ name: resourceName, entries }))
-    .max(64)
-    .default([]),
+  pcr: z.record(pcrIndex, digestRule).optional().describe('Values of whole registers, in the judged bank.'),
+  clock: z
+    .strictObject({
+      safe: safeFlagRule('true').optional().describe('Whether the TPM’s clock cannot have gone back: no power cut.'),
+      resetsSinceLast: countRule.optional().describe('Reboots since the last accepted quote.'),
+      restarts: countRule.optional().describe('Resumes and warm restarts since the last reboot.'),
+    })
+    .optional()
+    .describe('What the quote itself says of the TPM’s clock.'),
+  tpm: z
+    .strictObject({
+      firmwareVersion: versionRule.optional().describe('Four numbers of 16 bits: 7.85.4555.0.'),
+    })
+    .optional(),
+  ima: imaSpec.optional().describe('What the kernel measured of files, keys and devices, PCR 10.'),
+  rules: z.array(expressionRule).max(MAX_EXPRESSIONS).default([]).describe('Rules for what no field here can say.'),
+  references: z.array(nestedSet).max(64).default([]).describe('Reference sets that travel with the policy.'),
 })
 
 export type PolicySpec = z.output<typeof spec>
@@ -132,11 +152,4 @@ export const attestationPolicy = z.strictObject({
   kind: z.literal('AttestationPolicy'),
   metadata,
   spec,
-})
-
-export const referenceSet = z.strictObject({
-  apiVersion,
-  kind: z.literal('ReferenceSet'),
-  metadata,
-  spec: z.strictObject({ entries }),
 })

@@ -2,14 +2,31 @@ import { createHash } from 'node:crypto'
 import type { z } from 'zod'
 import { TouchstoneError } from '../core/index.ts'
 import type { PcrBankSelection, PcrSelection } from '../tpm/index.ts'
+import { didYouMean } from './closest.ts'
+import { readExpressionRules } from './expression-rules.ts'
+import type { ExpressionRule, Problem } from './expression-rules.ts'
+import { policyException } from './exception-schema.ts'
+import type { PolicyException } from './exceptions.ts'
+import { fieldsAt } from './policy-json-schema.ts'
+import type { Kind } from './policy-json-schema.ts'
+import { imaTerms } from './ima-schema.ts'
 import { policyProblems } from './policy-problems.ts'
-import { attestationPolicy, referenceSet } from './policy-schema.ts'
-import type { PolicySpec, ReferenceEntry } from './policy-schema.ts'
-import { RULES } from './rule-table.ts'
+import { attestationPolicy } from './policy-schema.ts'
+import type { PolicySpec } from './policy-schema.ts'
+import { referenceSet, settleEntries } from './reference-schema.ts'
+import type { Provenance, ReferenceEntry } from './reference-schema.ts'
+import { RULES, registersOf } from './rule-table.ts'
 import type { RuleRow } from './rule-table.ts'
-import type { Matcher } from './rule-schema.ts'
+import type { GivenMatcher, Matcher } from './rule-schema.ts'
+import { settleTerms } from './rule-terms.ts'
+import type { Terms } from './rule-terms.ts'
 import { formatPath, readYaml } from './yaml-document.ts'
 import type { Fault, YamlDocument } from './yaml-document.ts'
+
+const KINDS = ['AttestationPolicy', 'ReferenceSet', 'PolicyException'] as const satisfies readonly Kind[]
+
+/** What a document says. */
+export type Resource = Policy | ReferenceSet | PolicyException
 
 /** Known-good values under one name, with the state of each. */
 export interface ReferenceSet {
@@ -18,6 +35,8 @@ export interface ReferenceSet {
   readonly description?: string
   /** SHA-256 of the text that it was read from, hex; that of the policy where it came with one. */
   readonly digest: string
+  readonly provenance?: Provenance
+  /** Each with what the set says of all. */
   readonly entries: readonly ReferenceEntry[]
 }
 
@@ -25,6 +44,9 @@ export interface ReferenceSet {
 export interface Rule {
   readonly row: RuleRow
   readonly matcher: Matcher
+  /** Registers that the answer rests on: those of the fact, and of what vouches for it. */
+  readonly pcrs: readonly number[]
+  readonly terms: Terms
 }
 
 export interface Policy {
@@ -41,10 +63,18 @@ export interface Policy {
   /** Present where it is for guests. */
   readonly guest?: NonNullable<PolicySpec['guest']>
   readonly log: PolicySpec['log']
+  /** Present where entries of the IMA log are judged. */
+  readonly ima?: NonNullable<PolicySpec['ima']>
   readonly rules: readonly Rule[]
+  /** The rules that are expressions, compiled. */
+  readonly expressions: readonly ExpressionRule[]
+  /** What each rule's outcome means, by what its checks carry as `rule`. */
+  readonly terms: ReadonlyMap<string, Terms>
   /** Rows of the rule table whose fact must be known. */
   readonly requiredFacts: readonly RuleRow[]
   readonly references: readonly ReferenceSet[]
+  /** Those that stand in the same text. */
+  readonly exceptions: readonly PolicyException[]
 }
 
 /** A document that cannot be used: every fault at once, with line and column. */
@@ -65,8 +95,8 @@ function formatFault({ line, column, path, message }: Fault): string {
 }
 
 /**
- * Reads one AttestationPolicy, and the ReferenceSet documents that stand in the same text with it, if any. Throws
- * {@link PolicyError} (`policy.invalid`).
+ * Reads one AttestationPolicy, and the ReferenceSet and PolicyException documents that stand in the same text with it, if
+ * any. Throws {@link PolicyError} (`policy.invalid`).
  */
 export function parsePolicy(text: string): Policy {
   const resources = parseResources(text)
@@ -76,7 +106,8 @@ export function parsePolicy(text: string): Policy {
     throw new PolicyError([{ line: 1, column: 1, path: '', message }])
   }
   const beside = resources.filter((resource) => resource.kind === 'ReferenceSet')
-  return { ...policy, references: [...policy.references, ...beside] }
+  const exceptions = resources.filter((resource) => resource.kind === 'PolicyException')
+  return { ...policy, references: [...policy.references, ...beside], exceptions }
 }
 
 /** Reads a text of ReferenceSet documents alone. Throws {@link PolicyError}. */
@@ -89,8 +120,15 @@ export function parseReferences(text: string): ReferenceSet[] {
   return sets
 }
 
-/** Reads any number of documents of either kind. Throws {@link PolicyError} with every fault of all of them. */
-export function parseResources(text: string): (Policy | ReferenceSet)[] {
+/** Reads one PolicyException. Throws {@link PolicyError}. */
+export function parseException(text: string): PolicyException {
+  const [exception, ...more] = parseResources(text)
+  if (exception?.kind === 'PolicyException' && more.length === 0) return exception
+  throw new PolicyError([{ line: 1, column: 1, path: '', message: 'expected one PolicyException and nothing else' }])
+}
+
+/** Reads any number of documents of any kind. Throws {@link PolicyError} with every fault of all of them. */
+export function parseResources(text: string): Resource[] {
   const { documents, faults } = readYaml(text)
   const digest = createHash('sha256').update(text).digest('hex')
   const resources = documents.flatMap((document) => readResource(document, digest, faults))
@@ -102,37 +140,56 @@ export function parseResources(text: string): (Policy | ReferenceSet)[] {
 }
 
 /** Names a policy and its exact text: `touchstone:policy:fleet:9f86…`. */
-export function policyId({ name, digest }: Policy): string {
+export function policyId({ name, digest }: Pick<Policy, 'name' | 'digest'>): string {
   return `touchstone:policy:${name}:${digest}`
 }
 
-function readResource(document: YamlDocument, digest: string, faults: Fault[]): (Policy | ReferenceSet)[] {
+function readResource(document: YamlDocument, digest: string, faults: Fault[]): Resource[] {
   const { value } = document
   const kind = typeof value === 'object' && 'kind' in value ? value['kind'] : undefined
   if (kind === 'AttestationPolicy') {
     const parsed = attestationPolicy.safeParse(value)
-    if (!parsed.success) return report(document, parsed.error, faults)
+    if (!parsed.success) return report(document, kind, parsed.error, faults)
     const { metadata, spec } = parsed.data
-    const problems = policyProblems(spec)
-    faults.push(...problems.map(({ path, message }) => ({ ...document.locate(path), path: formatPath(path), message })))
+    const expressions = readExpressionRules(spec.rules, metadata.name)
+    const problems = [...policyProblems(spec, expressions.rules), ...expressions.problems]
+    faults.push(...problems.map((problem) => faultOf(document, problem)))
     const [judged] = spec.pcrs
-    return judged === undefined ? [] : [buildPolicy(metadata, spec, digest, judged)]
+    return judged === undefined ? [] : [buildPolicy(metadata, spec, digest, judged, expressions.rules)]
   }
   if (kind === 'ReferenceSet') {
     const parsed = referenceSet.safeParse(value)
-    if (!parsed.success) return report(document, parsed.error, faults)
-    return [{ kind: 'ReferenceSet', ...named(parsed.data.metadata), digest, entries: parsed.data.spec.entries }]
+    if (!parsed.success) return report(document, kind, parsed.error, faults)
+    return [{ kind, ...named(parsed.data.metadata), ...setOf(parsed.data.spec, digest) }]
   }
-  faults.push({ ...document.locate(['kind']), path: 'kind', message: 'expected AttestationPolicy or ReferenceSet' })
+  if (kind === 'PolicyException') {
+    const parsed = policyException.safeParse(value)
+    if (!parsed.success) return report(document, kind, parsed.error, faults)
+    return [{ kind, ...named(parsed.data.metadata), digest, ...parsed.data.spec }]
+  }
+  const meant = typeof kind === 'string' ? didYouMean(kind, KINDS) : ''
+  const message = `expected ${KINDS.slice(0, -1).join(', ')} or ${KINDS.at(-1) ?? ''}${meant}`
+  faults.push({ ...document.locate(['kind']), path: 'kind', message })
   return []
 }
 
-function report(document: YamlDocument, error: z.ZodError, faults: Fault[]): [] {
+function setOf(spec: z.output<typeof referenceSet>['spec'], digest: string) {
+  const { provenance } = spec
+  return { digest, ...(provenance === undefined ? {} : { provenance }), entries: settleEntries(spec) }
+}
+
+function faultOf(document: YamlDocument, { path, at, message }: Problem): Fault {
+  const position = at === undefined ? document.locate(path) : document.locateWithin(path, at)
+  return { ...position, path: formatPath(path), message }
+}
+
+function report(document: YamlDocument, kind: Kind, error: z.ZodError, faults: Fault[]): [] {
   for (const issue of error.issues) {
     const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined]
     for (const key of keys) {
       const path = key === undefined ? issue.path : [...issue.path, key]
-      const message = key === undefined ? messageOf(issue) : 'unknown field'
+      const message =
+        key === undefined ? messageOf(issue) : `unknown field${didYouMean(key, fieldsAt(kind, issue.path))}`
       faults.push({ ...document.locate(issue.path, key), path: formatPath(path), message })
     }
   }
@@ -153,7 +210,13 @@ function buildPolicy(
   spec: PolicySpec,
   digest: string,
   judged: PcrBankSelection,
+  expressions: readonly ExpressionRule[],
 ): Policy {
+  const rules = RULES.flatMap((row) => {
+    const given = row.matcher(spec)
+    return given === undefined ? [] : [buildRule(row, given, metadata.name)]
+  })
+  const ima = spec.ima === undefined ? [] : imaTerms(spec.ima, metadata.name).values()
   return {
     kind: 'AttestationPolicy',
     ...named(metadata),
@@ -163,11 +226,17 @@ function buildPolicy(
     purpose: spec.purpose,
     ...(spec.guest === undefined ? {} : { guest: spec.guest }),
     log: spec.log,
-    rules: RULES.flatMap((row) => {
-      const matcher = row.matcher(spec)
-      return matcher === undefined ? [] : [{ row, matcher }]
-    }),
+    ...(spec.ima === undefined ? {} : { ima: spec.ima }),
+    rules,
+    expressions,
+    terms: new Map([...[...rules, ...expressions].map(({ terms }) => terms), ...ima].map((terms) => [terms.id, terms])),
     requiredFacts: RULES.filter(({ fact }) => spec.requiredFacts.includes(fact)),
-    references: spec.references.map((set) => ({ kind: 'ReferenceSet', ...set, digest })),
+    references: spec.references.map((set) => ({ kind: 'ReferenceSet', name: set.name, ...setOf(set, digest) })),
+    exceptions: [],
   }
+}
+
+function buildRule(row: RuleRow, given: GivenMatcher, policy: string): Rule {
+  const terms = settleTerms(given, policy, { name: row.fact, claim: row.claim })
+  return { row, matcher: { ...given, onFailure: terms.onFailure }, pcrs: registersOf(row, given), terms }
 }

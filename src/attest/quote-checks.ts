@@ -1,5 +1,5 @@
 import { equalBytes, isTouchstoneError, toHex } from '../core/index.ts'
-import type { Check } from '../core/index.ts'
+import type { Check, JsonValue } from '../core/index.ts'
 import {
   formatPcrSelection,
   TPM_GENERATED_VALUE,
@@ -40,10 +40,12 @@ export function checkQuote(
   key: AttestationKey,
   expected: QuoteExpectation,
 ): Check[] {
+  const [scheme, signed] = checkSignature(quote, signature, key)
   return [
     checkMagic(quote),
     checkType(quote),
-    ...checkSignature(quote, signature, key),
+    scheme,
+    signed,
     checkNonce(quote, expected.nonce),
     checkSelection(quote, expected.selection),
     checkClock(quote.attest, expected),
@@ -52,21 +54,30 @@ export function checkQuote(
   ]
 }
 
+const MAGIC = hexNumber(TPM_GENERATED_VALUE)
+const MAGIC_AS_IT_MUST_BE = passed('quote.magic', MAGIC, MAGIC)
+
 /** A key that is not restricted signs whatever it is given; a restricted one refuses what begins with this value. */
 function checkMagic({ magic }: ReadQuote): Check {
-  const detail = { expected: hexNumber(TPM_GENERATED_VALUE), actual: hexNumber(magic) }
-  return judge(magic === TPM_GENERATED_VALUE, 'quote.magic', 'quote.magic', detail)
+  if (magic === TPM_GENERATED_VALUE) return MAGIC_AS_IT_MUST_BE
+  return fail('quote.magic', 'quote.magic', { expected: MAGIC, actual: hexNumber(magic) })
 }
+
+const TYPE = hexNumber(TPM_ST_ATTEST.quote)
+const TYPE_AS_IT_MUST_BE = passed('quote.type', TYPE, TYPE)
 
 /** An NV index certified as a quote says what its owner wrote there (CVE-2024-29038). */
 function checkType({ type }: ReadQuote): Check {
-  const detail = { expected: hexNumber(TPM_ST_ATTEST.quote), actual: hexNumber(type) }
-  return judge(type === TPM_ST_ATTEST.quote, 'quote.type', 'quote.type', detail)
+  if (type === TPM_ST_ATTEST.quote) return TYPE_AS_IT_MUST_BE
+  return fail('quote.type', 'quote.type', { expected: TYPE, actual: hexNumber(type) })
 }
 
 /** `quote.scheme`, `quote.signature`. */
-function checkSignature(quote: ReadQuote, { sigAlg, signature, problem }: ReadSignature, key: AttestationKey): Check[] {
-  const unverified = indeterminate('quote.signature', 'check.blocked', { actual: 'the scheme is not the key’s own' })
+function checkSignature(
+  quote: ReadQuote,
+  { sigAlg, signature, problem }: ReadSignature,
+  key: AttestationKey,
+): readonly [Check, Check] {
   if (key.kind === 'unreadable') {
     const blocked = { actual: key.problem }
     const scheme =
@@ -76,15 +87,21 @@ function checkSignature(quote: ReadQuote, { sigAlg, signature, problem }: ReadSi
     return [scheme, indeterminate('quote.signature', 'check.blocked', blocked)]
   }
   if (signature === undefined) {
-    return [fail('quote.scheme', 'tpm.signature_scheme', { actual: problem ?? hexNumber(sigAlg) }), unverified]
+    return [fail('quote.scheme', 'tpm.signature_scheme', { actual: problem ?? hexNumber(sigAlg) }), unverified()]
   }
   const result = verify(quote.bytes, signature, key)
-  if (result.ok) return [pass('quote.scheme'), pass('quote.signature')]
+  if (result.ok) return VERIFIED
   const detail: Detail = { expected: result.expected, actual: result.actual }
   if (result.code === 'tpm.signature_scheme' || result.code === 'tpm.signature_hash') {
-    return [fail('quote.scheme', result.code, detail), unverified]
+    return [fail('quote.scheme', result.code, detail), unverified()]
   }
   return [pass('quote.scheme'), fail('quote.signature', result.code, detail)]
+}
+
+const VERIFIED: readonly [Check, Check] = [pass('quote.scheme'), pass('quote.signature')]
+
+function unverified(): Check {
+  return indeterminate('quote.signature', 'check.blocked', { actual: 'the scheme is not the key’s own' })
 }
 
 function verify(message: Uint8Array, signature: TpmtSignature, key: Exclude<AttestationKey, { kind: 'unreadable' }>) {
@@ -102,10 +119,12 @@ function verify(message: Uint8Array, signature: TpmtSignature, key: Exclude<Atte
 
 function checkNonce({ attest }: ReadQuote, nonce: Uint8Array): Check {
   if (attest === undefined) return blocked('quote.nonce')
-  const detail = { expected: toHex(nonce), actual: toHex(attest.extraData) }
+  const expected = toHex(nonce)
   // An empty nonce is no nonce: anything ever signed without one would match.
   const matches = nonce.byteLength > 0 && equalBytes(nonce, attest.extraData)
-  return judge(matches, 'quote.nonce', 'quote.nonce', detail)
+  return matches
+    ? passed('quote.nonce', expected, expected)
+    : fail('quote.nonce', 'quote.nonce', { expected, actual: toHex(attest.extraData) })
 }
 
 /**
@@ -114,22 +133,52 @@ function checkNonce({ attest }: ReadQuote, nonce: Uint8Array): Check {
  */
 function checkSelection({ quote, unknownBank }: ReadQuote, asked: PcrSelection): Check {
   const name = 'quote.selection'
-  const expected = formatPcrSelection(asked)
+  const expected = textOf(asked)
   if (unknownBank !== undefined) return fail(name, 'quote.selection', { expected, actual: unknownBank })
   if (quote === undefined) return blocked(name)
   const signed = quote.attested.pcrSelect
-  const actual = formatPcrSelection(signed)
+  const actual = isSame(signed, asked) ? expected : formatPcrSelection(signed)
   const [judged] = asked
   const matches =
     judged !== undefined &&
     judged.pcrs.length > 0 &&
     signed.length === asked.length &&
+    isDistinct(signed) &&
     asked.every((bank) => {
-      const [same, ...more] = signed.filter(({ hash }) => hash === bank.hash)
-      if (same === undefined || more.length > 0) return false
-      return same.pcrs.join() === bank.pcrs.join() || (bank !== judged && same.pcrs.length === 0)
+      const same = signed.find(({ hash }) => hash === bank.hash)
+      if (same === undefined) return false
+      return equalRegisters(same.pcrs, bank.pcrs) || (bank !== judged && same.pcrs.length === 0)
     })
-  return judge(matches, name, 'quote.selection', { expected, actual })
+  return matches ? passed(name, expected, actual) : fail(name, 'quote.selection', { expected, actual })
+}
+
+function isSame(one: PcrSelection, other: PcrSelection): boolean {
+  return (
+    one.length === other.length &&
+    one.every(({ hash, pcrs }, index) => {
+      const beside = other[index]
+      return beside?.hash === hash && equalRegisters(pcrs, beside.pcrs)
+    })
+  )
+}
+
+function isDistinct(selection: PcrSelection): boolean {
+  return selection.length < 2 || new Set(selection.map(({ hash }) => hash)).size === selection.length
+}
+
+const texts = new WeakMap<PcrSelection, string>()
+
+/** A verifier asks the same of most nodes. */
+function textOf(selection: PcrSelection): string {
+  const known = texts.get(selection)
+  if (known !== undefined) return known
+  const text = formatPcrSelection(selection)
+  texts.set(selection, text)
+  return text
+}
+
+function equalRegisters(one: readonly number[], other: readonly number[]): boolean {
+  return one.length === other.length && one.every((pcr, index) => pcr === other[index])
 }
 
 const UNKNOWN_NODE = 'no earlier quote of this key is known'
@@ -144,7 +193,7 @@ function checkClock(attest: TpmsAttest | undefined, { prior, isGuest = false }: 
   if (attest === undefined) return blocked(name)
   const { clock, safe, resetCount } = attest.clockInfo
   const actual = { clock: clock.toString(), safe }
-  if (prior === undefined) return pass(name, { expected: UNKNOWN_NODE, actual })
+  if (prior === undefined) return passed(name, UNKNOWN_NODE, actual)
   const mayResumeBehind = (!safe || isGuest) && resetCount > prior.resetCount
   const detail = { expected: `at least ${prior.clock.toString()}`, actual }
   return judge(clock >= prior.clock || mayResumeBehind, name, 'quote.clock', detail)
@@ -155,7 +204,7 @@ function checkCounters(attest: TpmsAttest | undefined, prior: PriorState | undef
   if (attest === undefined) return blocked(name)
   const { resetCount, restartCount } = attest.clockInfo
   const actual = { resetCount, restartCount }
-  if (prior === undefined) return pass(name, { expected: UNKNOWN_NODE, actual })
+  if (prior === undefined) return passed(name, UNKNOWN_NODE, actual)
   const expected = { resetCount: prior.resetCount, restartCount: prior.restartCount }
   const forward =
     resetCount > prior.resetCount || (resetCount === prior.resetCount && restartCount >= prior.restartCount)
@@ -166,11 +215,16 @@ function checkFirmwareVersion(attest: TpmsAttest | undefined, prior: PriorState 
   const name = 'quote.firmware-version'
   if (attest === undefined) return blocked(name)
   const actual = hexNumber(attest.firmwareVersion)
-  if (prior === undefined) return pass(name, { expected: UNKNOWN_NODE, actual })
+  if (prior === undefined) return passed(name, UNKNOWN_NODE, actual)
   const detail = { expected: hexNumber(prior.firmwareVersion), actual }
   return prior.firmwareVersion === attest.firmwareVersion
     ? pass(name, detail)
     : warn(name, 'quote.firmware_version', detail)
+}
+
+/** What `pass` gives; these checks are made for every quote there is. */
+function passed(check: string, expected: JsonValue, actual: JsonValue): Check {
+  return { check, outcome: 'pass', expected, actual }
 }
 
 function blocked(name: string): Check {

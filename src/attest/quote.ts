@@ -1,7 +1,10 @@
 import { decode } from '../codec/index.ts'
+import type { Codec } from '../codec/index.ts'
 import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
 import {
   attestTypeOf,
+  readWellFormedQuote,
+  readWellFormedSignature,
   signatureSchemeOf,
   TPM_ALG,
   TPM_ST_ATTEST,
@@ -10,10 +13,8 @@ import {
   TPMT_SIGNATURE,
   TPMT_SIGNATURE_HEADER,
 } from '../tpm/index.ts'
-import type { HashName, TpmsAttest, TpmtSignature } from '../tpm/index.ts'
+import type { HashName, TpmsAttest, TpmsQuote, TpmtSignature } from '../tpm/index.ts'
 import type { AttestationKey } from './attestation-key.ts'
-
-type TpmsQuote = Extract<TpmsAttest, { type: 'quote' }>
 
 /** A TPMS_ATTEST as far as it can be read. Nothing in it is believed before every check here has passed. */
 export interface ReadQuote {
@@ -45,27 +46,29 @@ const TYPE_AT = 4
  * type and an unknown bank in the selection decode, and are checks.
  */
 export function readQuote(bytes: Uint8Array): ReadQuote {
-  const { magic, type } = decode('TPMS_ATTEST', TPMS_ATTEST_HEADER, bytes)
-  const read = { bytes, magic, type }
-  if (type !== TPM_ST_ATTEST.quote) return { ...read, attest: readOtherType(bytes, type), quote: undefined }
-  const attest = attempt(() => decode('TPMS_ATTEST', TPMS_ATTEST, bytes))
+  const quote = readWellFormedQuote(bytes)
+  if (quote !== undefined) return { bytes, magic: quote.magic, type: TPM_ST_ATTEST.quote, attest: quote, quote }
+  const attest = attempt(TPMS_ATTEST_NAME, TPMS_ATTEST, bytes)
+  const { magic, type } = decode(TPMS_ATTEST_NAME, TPMS_ATTEST_HEADER, bytes)
+  const read = { bytes, magic, type, quote: undefined }
   if (!(attest instanceof TouchstoneError)) {
     return { ...read, attest, quote: attest.type === 'quote' ? attest : undefined }
   }
+  if (type !== TPM_ST_ATTEST.quote) return { ...read, attest: readOtherType(bytes, type, attest) }
   if (!isBadValueOf(attest, 'pcrSelect')) throw attest
-  return { ...read, attest: undefined, quote: undefined, unknownBank: attest.message }
+  return { ...read, attest: undefined, unknownBank: attest.message }
 }
+
+const TPMS_ATTEST_NAME = 'TPMS_ATTEST'
 
 /**
  * Another type of attestation, or a quote whose type was changed: both are whole structures with a wrong type. What is
  * neither is cut short or too long, unless nobody knows its type: then nobody can say.
  */
-function readOtherType(bytes: Uint8Array, type: number): TpmsAttest | undefined {
-  const own = attestTypeOf(type) && attempt(() => decode('TPMS_ATTEST', TPMS_ATTEST, bytes))
-  if (own !== undefined && !(own instanceof TouchstoneError)) return own
-  const asQuote = attempt(() => decode('TPMS_ATTEST', TPMS_ATTEST, withNumber(bytes, TYPE_AT, TPM_ST_ATTEST.quote)))
+function readOtherType(bytes: Uint8Array, type: number, problem: TouchstoneError): TpmsAttest | undefined {
+  const asQuote = attempt(TPMS_ATTEST_NAME, TPMS_ATTEST, withNumber(bytes, TYPE_AT, TPM_ST_ATTEST.quote))
   if (!(asQuote instanceof TouchstoneError)) return asQuote
-  if (own !== undefined) throw own
+  if (attestTypeOf(type) !== undefined) throw problem
   return undefined
 }
 
@@ -83,27 +86,30 @@ function schemeOf(key: AttestationKey): 'rsassa' | 'rsapss' | 'ecdsa' | undefine
  * nobody knows, decode, and are checks.
  */
 export function readSignature(bytes: Uint8Array, key: AttestationKey): ReadSignature {
-  const { sigAlg } = decode('TPMT_SIGNATURE', TPMT_SIGNATURE_HEADER, bytes)
-  const own = signatureSchemeOf(sigAlg) && attempt(() => decode('TPMT_SIGNATURE', TPMT_SIGNATURE, bytes))
+  const own = readWellFormedSignature(bytes) ?? attempt(TPMT_SIGNATURE_NAME, TPMT_SIGNATURE, bytes)
+  if (!(own instanceof TouchstoneError)) return { sigAlg: TPM_ALG[own.sigAlg], signature: own, hash: hashOf(own) }
+  const { sigAlg } = decode(TPMT_SIGNATURE_NAME, TPMT_SIGNATURE_HEADER, bytes)
   const unread = { sigAlg, signature: undefined, hash: undefined }
-  if (own !== undefined && !(own instanceof TouchstoneError)) return { sigAlg, signature: own, hash: hashOf(own) }
-  if (own !== undefined && isBadValueOf(own, 'hash')) return { ...unread, problem: own.message }
+  const known = signatureSchemeOf(sigAlg) !== undefined
+  if (known && isBadValueOf(own, 'hash')) return { ...unread, problem: own.message }
   const scheme = schemeOf(key)
   if (scheme !== undefined && TPM_ALG[scheme] !== sigAlg) {
-    const asKeys = attempt(() => decode('TPMT_SIGNATURE', TPMT_SIGNATURE, withNumber(bytes, 0, TPM_ALG[scheme])))
+    const asKeys = attempt(TPMT_SIGNATURE_NAME, TPMT_SIGNATURE, withNumber(bytes, 0, TPM_ALG[scheme]))
     if (!(asKeys instanceof TouchstoneError)) return unread
   }
-  if (own !== undefined) throw own
+  if (known) throw own
   return unread
 }
+
+const TPMT_SIGNATURE_NAME = 'TPMT_SIGNATURE'
 
 function hashOf(signature: TpmtSignature): HashName | undefined {
   return 'hash' in signature ? signature.hash : undefined
 }
 
-function attempt<T>(read: () => T): T | TouchstoneError {
+function attempt<T>(name: string, codec: Codec<T>, bytes: Uint8Array): T | TouchstoneError {
   try {
-    return read()
+    return decode(name, codec, bytes)
   } catch (error) {
     if (isTouchstoneError(error)) return error
     throw error

@@ -46,11 +46,12 @@ export function checkBanks(
 const MAX_FINDINGS = 8
 
 /** `log.structure`: whatever the log says of itself that a whole log does not. */
-export function checkStructure(policy: Policy, log: EventLog, bank: ReplayBank | undefined): Check {
+export function checkStructure(policy: Pick<Policy, 'log'>, log: EventLog, bank: ReplayBank | undefined): Check {
   const name = 'log.structure'
   if (log.registers !== 'pcr') return fail(name, 'log.registers', { expected: 'pcr', actual: log.registers })
   if (bank === undefined) return fail(name, 'eventlog.bank_missing', { actual: [...log.banks] })
   const findings = structuralFindings(log, bank).filter(({ severity }) => severity === 'error')
+  if (findings.length === 0) return pass(name)
   // What is no machine's deviation but somebody's doing is shown first, and is not tolerated.
   const excused = new Set(log.events.filter(isVersion).map(({ index }) => index))
   const groups = Map.groupBy(findings, (finding) => isForged(finding, excused))

@@ -62,9 +62,18 @@ function initialValue(bank: HashName, pcr: number, locality: number): Buffer | u
   return value
 }
 
+/** Registers are public, so that they may stay here; most selections fit. */
+const gathered = Buffer.alloc(4096)
+
 /** The digest that a TPM signs over these values, in the order of the selection (Part 3 section 18.4). */
 export function selectionDigest(hash: HashName, values: readonly Uint8Array[]): Buffer {
-  return digest(hash, ...values)
+  let size = 0
+  for (const value of values) {
+    if (size + value.byteLength > gathered.byteLength) return digest(hash, ...values)
+    gathered.set(value, size)
+    size += value.byteLength
+  }
+  return Buffer.from(oneShot(HASHES[hash].node, gathered.subarray(0, size), 'binary'), 'latin1')
 }
 
 /**
@@ -91,16 +100,15 @@ export interface Disagreement {
 }
 
 /**
- * The registers at which claimed values and logs disagree, if the claimed values are complete and hash to the signed
- * digest; else why they are not believed.
+ * The values that came along, in the order of the registers, where they are complete and hash to the signed digest: then
+ * they are what the TPM signed. Else why they are not believed.
  */
-export function localise(
+export function believedValues(
   registers: readonly QuotedRegister[],
   claimed: ClaimedPcrs | undefined,
   hash: HashName,
   signed: Uint8Array,
-  agrees: (register: QuotedRegister, quoted: Uint8Array) => boolean,
-): readonly Disagreement[] | string {
+): readonly Buffer[] | string {
   if (claimed === undefined) return 'no PCR values came along'
   const values = registers.map(({ bank, pcr }) => claimedValue(claimed, bank, pcr))
   const complete = values.filter((value) => value !== undefined)
@@ -108,8 +116,17 @@ export function localise(
   if (!equalBytes(selectionDigest(hash, complete), signed)) {
     return 'the PCR values that came along do not hash to the signed digest'
   }
+  return complete
+}
+
+/** The registers at which believed values and logs disagree. */
+export function localise(
+  registers: readonly QuotedRegister[],
+  believed: readonly Buffer[],
+  agrees: (register: QuotedRegister, quoted: Uint8Array) => boolean,
+): readonly Disagreement[] {
   return registers.flatMap((register, index) => {
-    const quoted = values[index]
+    const quoted = believed[index]
     if (quoted === undefined || agrees(register, quoted)) return []
     const { bank, pcr, replayed } = register
     return [{ bank, pcr, quoted: toHex(quoted), replayed: replayed === undefined ? '' : toHex(replayed) }]

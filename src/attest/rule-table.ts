@@ -1,9 +1,10 @@
 import type { EventRef, TrustClaim } from '../core/index.ts'
 import { toHex } from '../core/index.ts'
 import { eventRef } from '../eventlog/index.ts'
-import type { AnnotatedEvent, BootFacts } from '../eventlog/index.ts'
+import type { AnnotatedEvent, BootClaims, BootFacts, CertificateFact, KeyDatabaseFact } from '../eventlog/index.ts'
+import type { TpmsAttest } from '../tpm/index.ts'
 import type { PolicySpec } from './policy-schema.ts'
-import type { Matcher } from './rule-schema.ts'
+import type { GivenMatcher } from './rule-schema.ts'
 
 /** A boot that was authenticated: its facts, and what the registers were shown to hold. */
 export interface AuthenticatedBoot {
@@ -12,6 +13,17 @@ export interface AuthenticatedBoot {
   readonly registers: ReadonlyMap<number, Uint8Array>
   /** Events of quoted registers by their index, with their digests in the judged bank. */
   readonly events: ReadonlyMap<number, AnnotatedEvent>
+  /** The same as claims: derived when somebody asks, because most policies never do. */
+  readonly claims: () => BootClaims
+}
+
+/** `prior`: what the last accepted quote of this AK said. */
+export function quoteFacts(
+  { clockInfo, firmwareVersion }: Pick<Extract<TpmsAttest, { type: 'quote' }>, 'clockInfo' | 'firmwareVersion'>,
+  prior: { readonly resetCount: number } | undefined,
+): QuoteFacts {
+  const facts = { ...clockInfo, firmwareVersion }
+  return prior === undefined ? facts : { ...facts, priorResetCount: prior.resetCount }
 }
 
 /** One value of a fact, and the event that shows it. */
@@ -19,7 +31,22 @@ export interface Observed {
   readonly value: string
   readonly event?: EventRef | undefined
   /** Nothing is known of it but its digest: it may be what the fact should have shown. */
-  readonly unread?: true
+  readonly unread?: true | undefined
+  /** Of an authority: the certificate, where it is one that can be read. */
+  readonly certificate?: CertificateFact | undefined
+  /** Of a key database: its hashes and the fingerprints of its certificates, where it can be read. */
+  readonly members?: () => readonly string[] | undefined
+}
+
+/** What a quote says of its TPM, and what the last accepted one said. */
+export interface QuoteFacts {
+  readonly clock: bigint
+  readonly resetCount: number
+  readonly restartCount: number
+  readonly safe: boolean
+  readonly firmwareVersion: bigint
+  /** Absent for a node that was never seen. */
+  readonly priorResetCount?: number
 }
 
 /** Everything the program knows of one rule. The order is that of the checks: what explains most comes first. */
@@ -32,7 +59,7 @@ export interface RuleRow {
   readonly claim: TrustClaim
   /** Values are digests in the judged bank. */
   readonly digests?: true
-  readonly matcher: (spec: PolicySpec) => Matcher | undefined
+  readonly matcher: (spec: PolicySpec) => GivenMatcher | undefined
   /**
    * What `policy learn` writes of it: a flag, the one value, the values in any number, the exact list, or nothing. A flag
    * says which answer is the safe one, if one is.
@@ -42,6 +69,10 @@ export interface RuleRow {
   readonly observe: (boot: AuthenticatedBoot) => readonly Observed[] | undefined
   /** Why it is not known, where the facts say so. */
   readonly doubts?: (boot: AuthenticatedBoot) => readonly string[]
+  /** Instead of `observe`, for what the quote says by itself, whatever the logs do; such rows read no register. */
+  readonly ofQuote?: (quote: QuoteFacts) => readonly Observed[] | undefined
+  /** Nothing that a log can hold says anything of it. */
+  readonly unsupplied?: true
 }
 
 type Database = 'pk' | 'kek' | 'db' | 'dbx' | 'dbt' | 'dbr'
@@ -74,6 +105,9 @@ const CLAIM_OF_PCR: ReadonlyMap<number, TrustClaim> = new Map([
   [13, 'executables'],
 ])
 
+/** Application and debug registers: no firmware, loader or kernel measures into them, so no log records them. */
+const UNRECORDED_PCRS: readonly number[] = [16, 23]
+
 /** Registers that stay as the boot left them; IMA goes on extending 10. */
 const LEARNED_PCRS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
 
@@ -91,7 +125,11 @@ export const RULES: readonly RuleRow[] = [
     learn: 'list',
     matcher: (spec) => spec.secureBoot?.authorities,
     observe: (boot) => {
-      const found = boot.facts.secureBoot.authorities.map(({ digest, event }) => ({ value: digest, event }))
+      const found = boot.facts.secureBoot.authorities.map(({ digest, event, certificate }) => ({
+        value: digest,
+        event,
+        certificate,
+      }))
       return withUnread(boot, [7], found, 'digest')
     },
   },
@@ -248,8 +286,47 @@ export const RULES: readonly RuleRow[] = [
       return withUnread(boot, [13], images, 'text')
     },
   },
+  quoteRow(
+    'clock.safe',
+    (spec) => spec.clock?.safe,
+    ({ safe }) => [{ value: String(safe) }],
+  ),
+  quoteRow(
+    'clock.resetsSinceLast',
+    (spec) => spec.clock?.resetsSinceLast,
+    ({ resetCount, priorResetCount }) => {
+      // Of a node that is new there is no last time. A counter that went back is quote.counters' to judge.
+      if (priorResetCount === undefined) return []
+      return resetCount < priorResetCount ? undefined : [{ value: String(resetCount - priorResetCount) }]
+    },
+  ),
+  quoteRow(
+    'clock.restarts',
+    (spec) => spec.clock?.restarts,
+    ({ restartCount }) => [{ value: String(restartCount) }],
+  ),
+  quoteRow(
+    'tpm.firmwareVersion',
+    (spec) => spec.tpm?.firmwareVersion,
+    ({ firmwareVersion }) => [{ value: firmwareVersionText(firmwareVersion) }],
+    'hardware',
+  ),
   ...Array.from({ length: 24 }, (_, pcr) => wholeRegister(pcr)),
 ]
+
+function quoteRow(
+  fact: string,
+  matcher: RuleRow['matcher'],
+  ofQuote: (quote: QuoteFacts) => readonly Observed[] | undefined,
+  claim: TrustClaim = 'instance-identity',
+): RuleRow {
+  return { fact, pcrs: [], claim, learn: 'never', matcher, observe: () => undefined, ofQuote }
+}
+
+/** TPM_PT_FIRMWARE_VERSION_1 and 2 as vendors print them: four numbers of 16 bits. Part 2, 6.13. */
+export function firmwareVersionText(version: bigint): string {
+  return [48n, 32n, 16n, 0n].map((shift) => String((version >> shift) & 0xffffn)).join('.')
+}
 
 function secureBootFlag(flag: Flag): RuleRow {
   return {
@@ -261,7 +338,7 @@ function secureBootFlag(flag: Flag): RuleRow {
     ...(flag === 'enabled' ? { doubts: ({ facts }: AuthenticatedBoot) => facts.secureBoot.doubts } : {}),
     observe: (boot) => {
       const value = boot.facts.secureBoot[flag]
-      return value === undefined ? undefined : [{ value: String(value), event: variableEvent(boot, VARIABLES[flag]) }]
+      return value === undefined ? undefined : [shownBy(String(value), () => variableEvent(boot, VARIABLES[flag]))]
     },
   }
 }
@@ -287,16 +364,35 @@ function keyDatabase(name: Database): RuleRow {
     matcher: (spec) => spec.secureBoot?.[name],
     observe: ({ facts }) => {
       const database = facts.secureBoot[name]
-      return database && [{ value: database.digest, event: database.event }]
+      return database && [{ value: database.digest, event: database.event, members: () => membersOf(database) }]
     },
   }
 }
 
+/** Where it is proved that Secure Boot verified whatever was started. */
+const VERIFIED_BOOT_PCRS = [7]
+
+/** Registers that a rule's answer rests on. */
+export function registersOf(row: RuleRow, { verifiedBy }: GivenMatcher): readonly number[] {
+  return verifiedBy === undefined ? row.pcrs : [...row.pcrs, ...VERIFIED_BOOT_PCRS]
+}
+
+/** The claim of the trust vector that a register speaks of. */
+export function claimOfRegister(pcr: number): TrustClaim {
+  return CLAIM_OF_PCR.get(pcr) ?? 'configuration'
+}
+
+function membersOf({ hashes, certificates }: KeyDatabaseFact): readonly string[] | undefined {
+  if (hashes === undefined || certificates === undefined) return undefined
+  return [...hashes, ...certificates.map(({ fingerprint }) => fingerprint)]
+}
+
 function wholeRegister(pcr: number): RuleRow {
   return {
+    ...(UNRECORDED_PCRS.includes(pcr) ? { unsupplied: true } : {}),
     fact: `pcr.${pcr}`,
     pcrs: [pcr],
-    claim: CLAIM_OF_PCR.get(pcr) ?? 'configuration',
+    claim: claimOfRegister(pcr),
     digests: true,
     learn: LEARNED_PCRS.includes(pcr) ? 'value' : 'never',
     matcher: (spec) => spec.pcr?.[String(pcr)],
@@ -319,12 +415,17 @@ function withUnread(
   read: readonly Observed[],
   values: 'digest' | 'text',
 ): readonly Observed[] {
-  const unread = unreadIn(boot, pcrs).map((fact): Observed => {
-    const { value, event } = placedDigest(boot, fact)
-    return { value: values === 'digest' ? value : `unknown:${value}`, event, unread: true }
-  })
+  const unread = unreadIn(boot, pcrs)
   if (unread.length === 0) return read
-  return [...read, ...unread].sort((a, b) => (a.event?.index ?? 0) - (b.event?.index ?? 0))
+  const placed = [
+    ...read.map((observed) => ({ observed, at: observed.event?.index ?? 0 })),
+    ...unread.map(({ digest, event }) => {
+      const value = values === 'digest' ? digest : `unknown:${digest}`
+      const observed = shownBy(value, () => describedEvent(boot, event.index), { unread: true })
+      return { observed, at: event.index }
+    }),
+  ]
+  return placed.sort((a, b) => a.at - b.at).map(({ observed }) => observed)
 }
 
 function unreadIn({ facts }: AuthenticatedBoot, pcrs: readonly number[]): BootFacts['unread'] {
@@ -339,8 +440,37 @@ function placedDigest(
   boot: AuthenticatedBoot,
   fact: { readonly digest: string; readonly event: { readonly index: number } },
 ): Observed {
-  const annotated = boot.events.get(fact.event.index)
-  return { value: fact.digest, event: annotated && eventRef(annotated) }
+  return shownBy(fact.digest, () => describedEvent(boot, fact.event.index))
+}
+
+function describedEvent({ events }: AuthenticatedBoot, index: number): EventRef | undefined {
+  const annotated = events.get(index)
+  return annotated && eventRef(annotated)
+}
+
+function shownBy(value: string, describe: () => EventRef | undefined, more: Pick<Observed, 'unread'> = {}): Observed {
+  return new Shown(value, describe, more.unread)
+}
+
+/**
+ * A value whose event is described when somebody asks: only failures show theirs, and a summary costs as much as a rule. A
+ * class, because a getter in an object literal is kept by the shape of the object, and with it the boot, until memory is
+ * collected as a whole.
+ */
+class Shown implements Observed {
+  readonly value: string
+  readonly unread: true | undefined
+  readonly #describe: () => EventRef | undefined
+
+  constructor(value: string, describe: () => EventRef | undefined, unread: true | undefined) {
+    this.value = value
+    this.unread = unread
+    this.#describe = describe
+  }
+
+  get event(): EventRef | undefined {
+    return this.#describe()
+  }
 }
 
 function eventDigest(boot: AuthenticatedBoot, event: EventRef): Observed {

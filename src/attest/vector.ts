@@ -1,7 +1,8 @@
+import { counts } from '../core/index.ts'
 import type { Check, Outcome, Status, TrustClaim, TrustVector, Verdict } from '../core/index.ts'
 import type { Policy } from './policy.ts'
 import { RULES } from './rule-table.ts'
-import { isOfHouse, severityOf } from './rules.ts'
+import { isOfHouse } from './rules.ts'
 
 // Values: draft-ietf-rats-ar4si section 2.3. A claim that nothing speaks of is left out; runtime-opaque, storage-opaque
 // and sourced-data always are, because a TPM's evidence says nothing on them.
@@ -38,6 +39,10 @@ const IMPACTS: Readonly<Record<string, Impact>> = {
   'ima.replay': { claims: ['executables'], fail: 96, warn: 32 },
   'ima.structure': { claims: ['executables'], fail: 96, warn: 32 },
   'ima.boot-aggregate': { claims: ['executables'], fail: 96, warn: 32 },
+  'ima.files': { claims: ['executables'], fail: 96, warn: 32 },
+  'ima.violations': { claims: ['executables'], fail: 96, warn: 32 },
+  'ima.buffers': { claims: ['configuration'], fail: 96, warn: 32 },
+  'ima.device-mapper': { claims: ['file-system'], fail: 96, warn: 32 },
   'policy.evaluated': UNMEASURED,
   'guest.placement': { claims: ['instance-identity'], fail: 96, warn: 32 },
   'guest.host-active': HOSTED,
@@ -60,54 +65,79 @@ const RULE: Readonly<Record<TrustClaim, Impact>> = {
 /** Codes whose value is not that of the check: a revoked key is known, an unknown one is not. */
 const VALUE_OF_CODE: Readonly<Record<string, number>> = { 'ak.revoked': 96 }
 
-function impactOf(check: Check): Impact {
-  if (check.check === 'policy.rule' || check.check === 'policy.required-fact') {
-    const row = RULES.find(({ fact }) => fact === check.claim)
-    return row === undefined ? UNPROVEN : RULE[row.claim]
+const CLAIM_OF_FACT: ReadonlyMap<string, TrustClaim> = new Map(RULES.map(({ fact, claim }) => [fact, claim]))
+
+/** Matches, and says that something better is known: never what a rule's failure sets. */
+const MILD = 'policy.deprecated'
+
+function impactOf(check: Check, policy: Policy): Impact {
+  const terms = check.rule === undefined ? undefined : policy.terms.get(check.rule)
+  if (terms === undefined) {
+    if (check.check !== 'policy.rule' && check.check !== 'policy.required-fact') return IMPACTS[check.check] ?? UNPROVEN
+    const claim = CLAIM_OF_FACT.get(check.claim ?? '')
+    return claim === undefined ? UNPROVEN : RULE[claim]
   }
-  return IMPACTS[check.check] ?? UNPROVEN
+  const { claims, fail, warn } = RULE[terms.claim]
+  // What denies never sets less than a denial, and what warns no more than a warning: a revoked value denies always.
+  return terms.onFailure === 'deny'
+    ? { claims, fail: terms.value, warn }
+    : { claims, fail, warn: check.code === MILD ? warn : terms.value }
 }
 
-function valueOf(check: Check, policy: Policy): number | undefined {
-  const { fail, warn } = impactOf(check)
+function valueOf(check: Check, { fail, warn }: Impact, policy: Policy): number | undefined {
   switch (check.outcome) {
     case 'pass':
       return undefined
     case 'warn':
-      return warn
+      return check.exception?.sets ?? warn
     case 'fail':
       return (check.code === undefined ? undefined : VALUE_OF_CODE[check.code]) ?? fail
     case 'indeterminate':
-      return check.check === 'policy.rule' && severityOf(policy, check.claim) === 'warn' ? warn : fail
+      return policy.terms.get(check.rule ?? '')?.onFailure === 'warn' ? warn : fail
   }
 }
 
 /** What the policy's rules that passed give ground to say; without such a rule a claim is only ever lowered. */
-function affirmed(checks: readonly Check[]): TrustVector {
-  const passed = (fact: string) => {
-    const ofFact = checks.filter((each) => each.check === 'policy.rule' && each.claim === fact && !isOfHouse(each))
-    return ofFact.length > 0 && ofFact.every(({ outcome }) => outcome === 'pass')
+function affirmed(checks: readonly Check[], policy: Policy): TrustVector {
+  const passed = new Set<string>()
+  const unfit = new Set<string>()
+  const claims = new Set<TrustClaim>()
+  for (const check of checks) {
+    if (check.check !== 'policy.rule' || isOfHouse(check) || !counts(check)) continue
+    const terms = check.rule === undefined ? undefined : policy.terms.get(check.rule)
+    const subject = check.claim ?? check.rule ?? ''
+    if (check.outcome !== 'pass') unfit.add(subject)
+    passed.add(subject)
+    const claim = terms?.claim ?? CLAIM_OF_FACT.get(subject)
+    if (claim !== undefined && check.outcome === 'pass') claims.add(claim)
   }
-  const anyOf = (claim: TrustClaim) => RULES.some((row) => row.claim === claim && passed(row.fact))
+  const holds = (fact: string) => passed.has(fact) && !unfit.has(fact)
   const enrolled = checks.some(({ check, outcome }) => check === 'ak.enrolled' && outcome === 'pass')
-  const keys = ['secureBoot.enabled', 'secureBoot.pk', 'secureBoot.kek', 'secureBoot.db'].every(passed)
+  const isClean = (name: string) => {
+    const ofName = checks.filter(({ check }) => check === name)
+    return ofName.length > 0 && ofName.every((check) => check.outcome === 'pass' && counts(check))
+  }
+  const keys = ['secureBoot.enabled', 'secureBoot.pk', 'secureBoot.kek', 'secureBoot.db'].every(holds)
   return {
     ...(enrolled ? { 'instance-identity': 2 } : {}),
     // 2: Secure Boot and its key databases are approved ones; 3: what was asked for holds.
-    ...(keys ? { configuration: 2 } : anyOf('configuration') ? { configuration: 3 } : {}),
-    // 3: the images of the boot are known ones. 2 would speak of everything that ran since.
-    ...(passed('boot.applications') || passed('pcr.4') ? { executables: 3 } : {}),
-    ...(passed('pcr.0') ? { hardware: 2 } : {}),
+    ...(keys ? { configuration: 2 } : claims.has('configuration') ? { configuration: 3 } : {}),
+    // 3: the images of the boot are known ones. 2: and so is every file that ran since.
+    ...(holds('boot.applications') || holds('pcr.4') ? { executables: isClean('ima.files') ? 2 : 3 } : {}),
+    ...(isClean('ima.device-mapper') && policy.ima?.deviceMapper?.required !== undefined ? { 'file-system': 2 } : {}),
+    ...(holds('pcr.0') ? { hardware: 2 } : {}),
   }
 }
 
 /** The vector of a list of checks: what passed affirms, then the worst of what did not. */
 export function vectorOf(checks: readonly Check[], policy: Policy): TrustVector {
-  const vector: Partial<Record<TrustClaim, number>> = { ...affirmed(checks) }
+  const vector: Partial<Record<TrustClaim, number>> = { ...affirmed(checks, policy) }
   for (const check of checks) {
-    const value = valueOf(check, policy)
+    if (check.outcome === 'pass' || !counts(check)) continue
+    const impact = impactOf(check, policy)
+    const value = valueOf(check, impact, policy)
     if (value === undefined) continue
-    for (const claim of impactOf(check).claims) vector[claim] = Math.max(vector[claim] ?? 0, value)
+    for (const claim of impact.claims) vector[claim] = Math.max(vector[claim] ?? 0, value)
   }
   return vector
 }
@@ -124,7 +154,7 @@ export function statusOf(vector: TrustVector, checks: readonly Check[]): Status 
   const worst = Math.max(-1, ...Object.values(vector))
   const tier = TIERS.find(({ from }) => worst >= from)?.status ?? 'none'
   const unclean = (['fail', 'indeterminate', 'warn'] as const satisfies readonly Outcome[]).some((outcome) =>
-    checks.some((check) => check.outcome === outcome),
+    checks.some((check) => check.outcome === outcome && counts(check)),
   )
   return unclean && tier !== 'contraindicated' ? 'warning' : tier
 }

@@ -23,6 +23,8 @@ export interface YamlDocument {
   readonly value: YamlValue
   /** Where the value at `path` begins, or the key `key` of the mapping there; the nearest ancestor where it is absent. */
   readonly locate: (path: Path, key?: string) => Position
+  /** Where the character `at` of the text at `path` is written, be it plain, quoted or a block. */
+  readonly locateWithin: (path: Path, at: number) => Position
 }
 
 const MAX_BYTES = 1 << 20
@@ -47,29 +49,54 @@ export function readYaml(text: string): { readonly documents: readonly YamlDocum
     return { documents: [], faults: [{ line: 1, column: 1, path: '', message: `larger than ${MAX_BYTES} bytes` }] }
   }
   const scan: Scan = { lines: new LineCounter(), faults: [], nodes: 0 }
-  const parsed = parseAllDocuments(text, {
-    lineCounter: scan.lines,
+  const parsed = parse(text, scan.lines)
+  if (parsed === undefined) report(scan, 0, [], TOO_DEEP_FOR_US)
+  const documents = (parsed ?? []).map((document) => readDocument(scan, document, text))
+  return scan.faults.length > 0 ? { documents: [], faults: scan.faults } : { documents, faults: [] }
+}
+
+/** `undefined`: nested so deep that the parser's own recursion ends. */
+function parse(text: string, lineCounter: LineCounter): readonly Document.Parsed[] | undefined {
+  const options: Parameters<typeof parseAllDocuments>[1] = {
+    lineCounter,
     logLevel: 'silent',
     merge: false,
     prettyErrors: false,
     schema: 'failsafe',
     strict: true,
     stringKeys: true,
-    uniqueKeys: true,
+    // The parser compares each key with each: a megabyte of keys would take minutes. `readNode` looks them up.
+    uniqueKeys: false,
     version: '1.2',
-  })
-  const documents = [...parsed].map((document) => readDocument(scan, document))
-  return scan.faults.length > 0 ? { documents: [], faults: scan.faults } : { documents, faults: [] }
+  }
+  try {
+    return [...parseAllDocuments(text, options)]
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
 }
 
-function readDocument(scan: Scan, document: Document.Parsed): YamlDocument {
+function readDocument(scan: Scan, document: Document.Parsed, text: string): YamlDocument {
   for (const problem of [...document.errors, ...document.warnings]) {
-    report(scan, problem.pos[0], [], problem.message.replaceAll(/\s+/g, ' '))
+    report(scan, problem.pos[0], [], problemOf(problem.message))
   }
   const root = document.contents
   // What does not parse is not walked: its nodes may be anything.
   const value = root === null || scan.faults.length > 0 ? '' : readNode(scan, root, [])
-  return { value, locate: (path, key) => positionAt(scan, offsetOf(root, path, key)) }
+  return {
+    value,
+    locate: (path, key) => positionAt(scan, offsetOf(root, path, key)),
+    locateWithin: (path, at) => positionAt(scan, offsetWithin(root, path, at, text)),
+  }
+}
+
+/** What the parser says where the stack ends, which it calls a problem of the text. */
+const TOO_DEEP = /call stack|stack overflow/i
+const TOO_DEEP_FOR_US = `nested deeper than ${MAX_DEPTH} levels`
+
+function problemOf(message: string): string {
+  return TOO_DEEP.test(message) ? TOO_DEEP_FOR_US : message.replaceAll(/\s+/g, ' ')
 }
 
 function readNode(scan: Scan, node: ParsedNode, path: Path): YamlValue {
@@ -84,8 +111,11 @@ function readNode(scan: Scan, node: ParsedNode, path: Path): YamlValue {
   if (node.tag !== undefined) report(scan, at, path, `tags are not allowed: ${node.tag}`)
   if (isScalar(node)) return String(node.value)
   if (isSeq(node)) return node.items.map((item, index) => readNode(scan, item, [...path, index]))
+  const names = new Set<string>()
   const entries = node.items.map(({ key, value }): [string, YamlValue] => {
     const name = readNode(scan, key, path)
+    if (typeof name === 'string' && names.has(name)) report(scan, key.range[0], path, 'keys must be unique')
+    else if (typeof name === 'string') names.add(name)
     if (name === '<<') report(scan, key.range[0], path, 'merge keys are not allowed: write the fields out')
     const step = typeof name === 'string' ? name : ''
     return [step, value === null ? '' : readNode(scan, value, [...path, step])]
@@ -118,6 +148,38 @@ function offsetOf(root: ParsedNode | null, path: Path, key: string | undefined):
   return key === undefined || !isMap(node) ? offset : (keyNode(node, key)?.range[0] ?? offset)
 }
 
+/**
+ * Follows a scalar and its source side by side: what the source has more of is indentation, quotes and escapes. Where they
+ * part (an escape that stands for another character), the place is that of the last character they shared.
+ */
+function offsetWithin(root: ParsedNode | null, path: Path, at: number, text: string): number {
+  const node = path.reduce<ParsedNode | null | undefined>((parent, step) => childOf(parent ?? null, step), root)
+  if (!isScalar(node)) return offsetOf(root, path, undefined)
+  const value = String(node.value)
+  const [start, end] = node.range
+  const isBlock = node.type === 'BLOCK_LITERAL' || node.type === 'BLOCK_FOLDED'
+  let source = isBlock ? text.indexOf('\n', start) + 1 : start
+  let place = start
+  for (let index = 0; index <= Math.min(at, value.length - 1); index += 1) {
+    const char = value.charAt(index)
+    const found = sourceOf(char, text, source, end)
+    if (found === undefined) return place
+    place = found
+    source = found + 1
+  }
+  return place
+}
+
+/** Where the source has the character: a folded line break is a space of the value. */
+function sourceOf(char: string, text: string, from: number, end: number): number | undefined {
+  const isSpace = /\s/.test(char)
+  for (let at = from; at < end; at += 1) {
+    const written = text.charAt(at)
+    if (written === char || (isSpace && /\s/.test(written))) return at
+  }
+  return undefined
+}
+
 function childOf(node: ParsedNode | null, step: PropertyKey): ParsedNode | undefined {
   if (isSeq(node)) return node.items[Number(step)]
   if (!isMap(node)) return undefined
@@ -139,7 +201,7 @@ export function formatPath(path: Path): string {
 
 /** Cuts a stream of YAML documents apart without changing a byte of any; judging them is the parser's. */
 export function splitDocuments(text: string): readonly string[] {
-  const documents = parseAllDocuments(text)
+  const documents = parseAllDocuments(text, { uniqueKeys: false })
   if (!Array.isArray(documents)) return []
   return documents.map(({ range }) => text.slice(range[0], range[2])).filter((part) => part.trim() !== '')
 }

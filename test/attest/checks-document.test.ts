@@ -28,6 +28,15 @@ const required = policyOf(`  pcrs: sha256:0-15
   kernel: { commandLine: { references: [missing], parameters: { forbidden: [a] } } }
 `)
 
+const overIma = policyOf(`  pcrs: sha256:0-15
+  secureBoot: { enabled: { is: true } }
+  ima:
+    allow: { anyOf: ["sha256:${'00'.repeat(32)}"] }
+    violations: deny
+    buffers: [{ name: .ima, required: true }]
+    deviceMapper: { required: [root] }
+`)
+
 const host = hostNamed('node')
 const guest = guestNamed('11111111-0000-4000-8000-000000000001')
 const link = linksOf(host, [guest]).get(guest)
@@ -54,6 +63,7 @@ const cases: Readonly<Record<string, AppraisalInput>> = {
     ...guest.evidence,
     guest: { ...contextOf(guest, host), placement: undefined, host: undefined },
   },
+  'a policy over IMA': { ...good, policy: overIma },
   'a policy without rules': { ...good, policy: { ...learned, rules: [] } },
 }
 

@@ -5,7 +5,8 @@ import { test } from 'node:test'
 import { calculateJwkThumbprint, createLocalJWKSet, exportJWK, importJWK, jwtVerify } from 'jose'
 import type { JWK } from 'jose'
 import { earClaims, keyThumbprint, signResult } from '../../src/attest/ear.ts'
-import type { EarInput, EarProfile } from '../../src/attest/ear.ts'
+import type { EarInput } from '../../src/attest/ear.ts'
+import type { EarProfile } from '../../src/attest/ear-names.ts'
 import { sharedData, SKIP_WITHOUT_SHARED_DATA } from '../fixtures/shared-data.ts'
 
 const NOW = 1_790_000_000

@@ -8,8 +8,8 @@ import { parsePcrSelection } from '../../src/tpm/index.ts'
 import type { PcrSelection } from '../../src/tpm/index.ts'
 import { checkNamed, evidenceOf, honest, learned, member, memberNames, policyOf, without } from './case.ts'
 import type { Boot } from './case.ts'
-import { MAX_IMA_ENTRIES } from '../../src/attest/ima.ts'
-import { imaPrefixValues, parseImaLog } from '../../src/eventlog/index.ts'
+import { MAX_IMA_ENTRIES } from '../../src/attest/ima-replay.ts'
+import { replayImaLog, parseImaLog } from '../../src/eventlog/index.ts'
 import { agileLog, digestOf, event, regularBoot, TYPE, u32 } from '../eventlog/build-log.ts'
 import type { EventSpec } from '../eventlog/build-log.ts'
 import { pcrsOf } from './evidence.ts'
@@ -120,7 +120,8 @@ test('an IMA log that ran ahead of the quote is covered as far as the quote goes
   const appraisal = appraise({ ...evidenceOf(honest), imaLog: more })
   assert.equal(appraisal.status, 'affirming')
   assert.deepEqual(appraisal.ima, { covered: 37, entries: 38 })
-  assert.deepEqual(checkNamed(appraisal, 'ima.replay').actual, { covered: 37, entries: 38 })
+  assert.deepEqual(checkNamed(appraisal, 'ima.replay').actual, { covered: 37 })
+  assert.deepEqual(appraisal.ima, { covered: 37, entries: 38 })
 })
 
 test('an IMA log whose beginning was cut fails the digest', () => {
@@ -167,9 +168,7 @@ test('IMA entries cannot be hidden in the firmware log', () => {
 
 test('an IMA log that does not begin with a boot aggregate is not the whole one', () => {
   const cut = honest.imaLog.subarray(imaEntrySize(honest.imaLog))
-  const log = parseImaLog(cut)
-  const value = [...imaPrefixValues(log, 'sha256', 'computed')].at(-1)
-  assert.ok(value)
+  const { value } = replayImaLog(cut, 'sha256')
   // The machine was made to extend PCR 10 so from its start.
   const appraisal = appraise({ ...evidenceOf(honest, { pcrs: withPcr(10, value.toString('hex')) }), imaLog: cut })
   assert.equal(checkNamed(appraisal, 'quote.digest').outcome, 'pass')
@@ -188,7 +187,8 @@ test('a boot aggregate over registers that are not quoted proves nothing', () =>
 })
 
 test('an IMA log of more entries than are replayed fails without being replayed', () => {
-  const entry = Buffer.concat([u32(10), Buffer.alloc(20, 1), u32(6), Buffer.from('ima-ng'), u32(0)])
+  // Of another register, so that only counting them takes time.
+  const entry = Buffer.concat([u32(11), Buffer.alloc(20, 1), u32(6), Buffer.from('ima-ng'), u32(0)])
   const imaLog = Buffer.alloc(entry.byteLength * (MAX_IMA_ENTRIES + 1), entry)
   const appraisal = appraise({ ...evidenceOf(honest), imaLog, pcrs: honest.pcrs })
   assert.equal(checkNamed(appraisal, 'quote.digest').code, 'ima.too_long')

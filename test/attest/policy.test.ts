@@ -91,9 +91,9 @@ spec:
 const refused: Readonly<Record<string, readonly [string, string]>> = {
   'a document of another kind': [
     'apiVersion: touchstone/v1\nkind: Pod\n',
-    '2:7 kind: expected AttestationPolicy or ReferenceSet',
+    '2:7 kind: expected AttestationPolicy, ReferenceSet or PolicyException',
   ],
-  'a document without a kind': ['a: b\n', '1:1 kind: expected AttestationPolicy or ReferenceSet'],
+  'a document without a kind': ['a: b\n', '1:1 kind: expected AttestationPolicy, ReferenceSet or PolicyException'],
   'a missing field': [
     `${HEAD}spec:\n  secureBoot: { enabled: { is: true } }\n`,
     '5:3 spec.pcrs: the field is required',
@@ -144,7 +144,71 @@ const refused: Readonly<Record<string, readonly [string, string]>> = {
   ],
   'an unknown state of a reference': [
     REFERENCES.replace('deprecated', 'retired'),
-    '6:102 spec.entries[0].state: expected candidate, active, deprecated, revoked',
+    '6:102 spec.entries[0].state: expected candidate, canary, active, deprecated or revoked',
+  ],
+  'a field that is misspelt, with what was meant': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabeld: { is: true } } }\n`,
+    '4:43 spec.secureBoot.enabeld: unknown field; did you mean enabled?',
+  ],
+  'a kind that is misspelt, with what was meant': [
+    'apiVersion: touchstone/v1\nkind: AttestationPolici\n',
+    '2:7 kind: expected AttestationPolicy, ReferenceSet or PolicyException; did you mean AttestationPolicy?',
+  ],
+  'a fact that is misspelt, with what was meant': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", requiredFacts: [secureBoot.dxb], secureBoot: { enabled: { is: true } } }\n`,
+    '4:45 spec.requiredFacts[0]: no such fact; did you mean secureBoot.dbx?',
+  ],
+  'a value that affirms': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true, sets: 2 } } }\n`,
+    '4:70 spec.secureBoot.enabled.sets: expected a value of 32 to 127 other than 99, or one of untrustworthy_instance',
+  ],
+  'the value of evidence that proves nothing': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true, sets: 99 } } }\n`,
+    '4:70 spec.secureBoot.enabled.sets: expected a value of 32 to 127 other than 99',
+  ],
+  'a value of another claim': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true, sets: unrecognized_rt } } }\n`,
+    '4:70 spec.secureBoot.enabled.sets: that is a value of executables, and the rule speaks for configuration',
+  ],
+  'a warning that contraindicates': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true, sets: 96, onFailure: warn } } }\n`,
+    '4:85 spec.secureBoot.enabled.onFailure: warn sets 32 to 95, and sets says 96',
+  ],
+  'a placeholder that there is not': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true, message: "{actuall}" } } }\n`,
+    '4:73 spec.secureBoot.enabled.message: the placeholders are {actual}, {expected}, {event}, {nearest}',
+  ],
+  'two rules of one name': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true, name: a } }, rules: [{ name: a, expression: quote.safe }] }\n`,
+    '4:93 spec.rules[0].name: another rule is called a',
+  ],
+  'a range that is empty': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", firmware: { version: { atLeast: 1.10, below: 1.9 } } }\n`,
+    '4:74 spec.firmware.version.below: no version is at least the one and below the other',
+  ],
+  'a bound that has no order': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", firmware: { version: { atLeast: latest } } }\n`,
+    '4:61 spec.firmware.version.atLeast: expected whole numbers with dots between them',
+  ],
+  'a number that is none': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", clock: { restarts: { atMost: few } } }\n`,
+    '4:58 spec.clock.restarts.atMost: expected a whole number',
+  ],
+  'images by what verified them, without the register that tells': [
+    `${HEAD}spec: { pcrs: "sha256:0-6", boot: { applications: { verifiedBy: { subjects: [CN=a] } } } }\n`,
+    '4:51 spec.boot.applications: boot.applications reads PCR 7, which spec.pcrs does not ask for',
+  ],
+  'an expression over registers that are not quoted': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", rules: [{ name: a, expression: boot.kernel.path == "a" }] }\n`,
+    '4:60 spec.rules[0].expression: it reads PCR 8, 12, which spec.pcrs does not ask for',
+  ],
+  'an expression that does not say which claim it speaks for': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", rules: [{ name: a, expression: boot.secureBoot.enabled && quote.safe }] }\n`,
+    '4:37 spec.rules[0]: it reads claims of configuration and instance-identity: say which one it speaks for',
+  ],
+  'an expression without a name': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", rules: [{ expression: quote.safe }] }\n`,
+    '4:37 spec.rules[0].name: the field is required',
   ],
   'a text without documents': ['# nothing\n', '1:1 : the text has no document'],
   'an alias': [MINIMAL.replace('is: true', 'is: *yes'), '6:32 spec.secureBoot.enabled.is: aliases are not allowed'],
@@ -158,6 +222,18 @@ for (const [what, [text, fault]] of Object.entries(refused)) {
     )
   })
 }
+
+test('a fault of an expression is told where it is written, however the text is', () => {
+  const rule = (scalar: string) =>
+    `${HEAD}spec:\n  pcrs: sha256:0-7\n  rules:\n    - name: a\n      expression: ${scalar}\n`
+  const fault = 'spec.rules[0].expression: there is no claim enabeld here; did you mean enabled?'
+  assert.deepEqual(faultsOf(rule('boot.secureBoot.enabeld')), [`8:35 ${fault}`])
+  assert.deepEqual(faultsOf(rule(`'boot.secureBoot.enabeld'`)), [`8:36 ${fault}`])
+  assert.deepEqual(faultsOf(rule(`"quote.safe && \\"\\" == \\"\\" && boot.secureBoot.enabeld"`)), [`8:66 ${fault}`])
+  assert.deepEqual(faultsOf(rule('|\n        quote.safe &&\n          boot.secureBoot.enabeld')), [`10:27 ${fault}`])
+  assert.deepEqual(faultsOf(rule('>-\n        quote.safe\n        && boot.secureBoot.enabeld')), [`10:28 ${fault}`])
+  assert.deepEqual(faultsOf(rule('quote.safe &&\n        boot.secureBoot.enabeld')), [`9:25 ${fault}`])
+})
 
 test('version numbers and words that other YAML readers turn into something else stay text', () => {
   const policy = parsePolicy(

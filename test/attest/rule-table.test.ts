@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RULES } from '../../src/attest/rule-table.ts'
 import type { AuthenticatedBoot } from '../../src/attest/rule-table.ts'
-import { annotate, bootFacts, parseEventLog, replayEventLog } from '../../src/eventlog/index.ts'
+import { annotate, bootClaims, bootFacts, parseEventLog, replayEventLog } from '../../src/eventlog/index.ts'
 import type { EventLog } from '../../src/eventlog/index.ts'
 import { recordedBoot } from './case.ts'
 
@@ -11,6 +11,7 @@ function bootOf(log: EventLog): AuthenticatedBoot {
     facts: bootFacts(log, 'sha256'),
     registers: replayEventLog(log, 'sha256').values,
     events: new Map(annotate(log, 'sha256').map((annotated) => [annotated.event.index, annotated])),
+    claims: () => bootClaims(log, 'sha256'),
   }
 }
 

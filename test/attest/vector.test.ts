@@ -83,10 +83,17 @@ test('a rule that warns is 32 in its claim', () => {
 test('an indeterminate rule counts as its failure would', () => {
   assert.equal(judge(enrolled, rule('secureBoot.dbx', 'indeterminate')).vector.configuration, 96)
   const warning = policyOf(`  pcrs: sha256:0-15\n  secureBoot: { enabled: { is: true, onFailure: warn } }`)
-  const checks = [enrolled, rule('secureBoot.enabled', 'indeterminate')]
+  const checks = [enrolled, { ...rule('secureBoot.enabled', 'indeterminate'), rule: 'test/secureBoot.enabled' }]
   const vector = vectorOf(checks, warning)
   assert.equal(vector.configuration, 32)
   assert.equal(statusOf(vector, checks), 'warning')
+})
+
+test('a check that is only monitored has no say, whatever its outcome', () => {
+  for (const outcome of ['pass', 'fail', 'warn', 'indeterminate'] as const) {
+    const monitored = { ...rule('secureBoot.enabled', outcome), mode: 'monitor' } as const
+    assert.deepEqual(judge(enrolled, monitored), { vector: { 'instance-identity': 2 }, status: 'affirming' })
+  }
 })
 
 test('the worst of several failures of one claim stands', () => {

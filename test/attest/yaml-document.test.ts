@@ -101,3 +101,11 @@ test('a stream is cut into documents without a byte of any changed', () => {
   assert.ok(second.includes('b: 1.10 # as written'))
   assert.deepEqual(splitDocuments('\n'), [])
 })
+
+test('nesting that ends the stack of the parser is a fault, whatever it is made of', () => {
+  for (const step of ['- ', '[', '{a: ', '? ', '- [', 'a:\n ']) {
+    const { documents, faults } = readYaml(step.repeat(20_000))
+    assert.deepEqual(documents, [])
+    assert.ok(faults.length > 0, step)
+  }
+})

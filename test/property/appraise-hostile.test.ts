@@ -17,7 +17,7 @@ const parts: Readonly<Record<string, { readonly bytes: Uint8Array; readonly put:
     'attestation key': { bytes: ak, put: (bytes) => ({ ...good, ak: { public: bytes } }) },
     'endorsement key': { bytes: good.ek ?? Buffer.alloc(0), put: (ek) => ({ ...good, ek }) },
     'event log': { bytes: good.eventLog, put: (eventLog) => ({ ...good, eventLog }) },
-    'IMA log': { bytes: good.imaLog ?? Buffer.alloc(0), put: (imaLog) => ({ ...good, imaLog }) },
+    'IMA log': { bytes: honest.imaLog, put: (imaLog) => ({ ...good, imaLog }) },
   }
 
 /** Bytes of which a stretch was replaced by others: inserted, cut out, or overwritten. */
