@@ -21,8 +21,8 @@ export interface AgentClient {
   /** The same of a request that is encoded already. */
   obtainEncoded<K extends Obtainable>(kind: K, request: Buffer): Promise<IssuedOf<K>>
   attestationKey(): Promise<LocalAttestationKey>
-  /** Whether the verifier's last word on this boot was good. */
-  isTrusted(): Promise<boolean>
+  /** Whether the verifier's last word on this boot was good; and which verifier that is. */
+  look(): Promise<{ readonly ready: boolean; readonly verifier?: string | undefined }>
 }
 
 /** An evidence round: tools, quote, verifier. */
@@ -31,7 +31,7 @@ const OBTAIN_TIMEOUT_MS = 120_000
 const LOOK_TIMEOUT_MS = 10_000
 
 const refused = z.object({ code: z.string(), message: z.string(), hint: z.string() })
-const status = z.object({ ready: z.boolean() })
+const status = z.object({ ready: z.boolean(), verifier: z.string().optional() })
 
 /** The agent whose state directory this is. What is under way when `stop` aborts rejects with `broker.stopping`. */
 export function agentClient(stateDir: string, stop: AbortSignal): AgentClient {
@@ -74,13 +74,13 @@ export function agentClient(stateDir: string, stop: AbortSignal): AgentClient {
       throw new TouchstoneError('broker.agent', `the answer is about ${issued.kind}, not ${kind}`)
     return issued
   }
-  const look = <T extends z.ZodType>(path: string, schema: T) =>
+  const read = <T extends z.ZodType>(path: string, schema: T) =>
     ask({ method: 'GET', path, timeoutMs: LOOK_TIMEOUT_MS }, schema)
   return {
     obtain: (kind, request) => obtainEncoded(kind, encodeIssueRequest(kind, request)),
     obtainEncoded,
-    attestationKey: () => look('/v1/attestation-key', localAttestationKey),
-    isTrusted: async () => (await look('/status', status)).ready,
+    attestationKey: () => read('/v1/attestation-key', localAttestationKey),
+    look: () => read('/status', status),
   }
 }
 

@@ -6,9 +6,9 @@ import {
   describeConfigurationIssue,
   oneOf,
   parseConfiguration,
-  TouchstoneError,
   wholeNumber,
-} from '../../core/index.ts'
+} from '../../core/configuration.ts'
+import { TouchstoneError } from '../../core/index.ts'
 import { isTcti } from '../../device/index.ts'
 import type { TenantConfig } from '../lane/index.ts'
 
@@ -46,8 +46,11 @@ const tenant = z.strictObject({
       sessions: wholeNumber(1, 32).default(8),
       nvBytes: wholeNumber(0, 65_536).default(0),
       keys: wholeNumber(0, 10_000).default(64),
+      /** Of the audit log of what it did, kept at least. */
+      auditMebibytes: wholeNumber(4, 4096).default(32),
       commandsPerSecond: wholeNumber(1, 1_000_000).default(2000),
       burst: wholeNumber(1, 1_000_000).default(4000),
+      nvWritesPerHour: wholeNumber(1, 1_000_000).default(360),
     })
     .prefault({}),
   nv: handleRange(0x0180_0000, 0x01bf_ffff, 'NV indices of the owner').optional(),
@@ -79,7 +82,7 @@ const schema = z.strictObject({
   stateDir: configuredPath.default(DEFAULTS.stateDir),
   runDir: configuredPath.default(DEFAULTS.runDir),
   tenants: z.array(tenant).max(256).default([]),
-  /** Base URL of the verifier. The node agent talks to it; a broker without one signs and certifies nothing. */
+  /** Base URL of the verifier that the agent must talk to; where it does not say, any. Status has the agent's. */
   verifier: z.url({ protocol: /^https$/, error: 'expected an https URL' }).optional(),
   /** State directory of this node's agent, whose socket obtains what the verifier gives. */
   agent: configuredPath.optional(),
@@ -97,6 +100,8 @@ export interface BrokerTenant {
   readonly uid: number | undefined
   readonly serve: readonly ('tpm' | 'keys')[]
   readonly keys: number
+  /** Of the audit log of what it did, kept at least. */
+  readonly auditBytes: number
   readonly lane: TenantConfig
 }
 
@@ -151,11 +156,12 @@ function brokerTenant({
   idle,
   ...rest
 }: Raw['tenants'][number]): BrokerTenant {
-  const { keys, ...limits } = quota
+  const { keys, auditMebibytes, ...limits } = quota
   return {
     uid,
     serve,
     keys,
+    auditBytes: auditMebibytes << 20,
     lane: {
       name,
       class: rest.class,

@@ -3,15 +3,17 @@ import { isEkKind } from '../../device/index.ts'
 import type { PcrSelection } from '../../tpm/index.ts'
 import type { LocalAttestationKey } from '../../wire/index.ts'
 import { loadNodeAk, openTpmClient, type NodeAk, type TpmClient } from '../hardware/index.ts'
-import type { RunningLane } from '../lane/index.ts'
+import { ATTESTATION_CHAIN, type RunningLane } from '../lane/index.ts'
 import { linkSelection, type HostQuote } from '../link/index.ts'
 import type { AgentClient } from './agent-client.ts'
 
 /** The node's AK in the broker's hands. */
 export interface HostAttestation {
   /** Rejects with `key.no_attestation` as long as the node is not enrolled. */
-  key(): Promise<{ readonly client: TpmClient; readonly ak: NodeAk; readonly of: LocalAttestationKey }>
+  key(): Promise<LoadedAk>
   quote(qualifyingData: Buffer): Promise<HostQuote>
+  /** Runs `work` with the AK, and once more with the AK loaded anew where the TPM was reset meanwhile. */
+  use<T>(work: (host: LoadedAk) => Promise<T>): Promise<T>
   /** Asks the agent which node this is. Rejects as `key` does. */
   learn(): Promise<void>
   /** Of this node, once the agent has told. */
@@ -19,16 +21,23 @@ export interface HostAttestation {
   close(): Promise<void>
 }
 
+interface LoadedAk {
+  readonly client: TpmClient
+  readonly ak: NodeAk
+  readonly of: LocalAttestationKey
+}
+
 /** Handles of a TPM that was reset in between, or of a lane that was closed: then it is loaded once more. */
 const AGAIN = new Set(['device.tpm', 'device.unavailable', 'device.timeout', 'vtpm.tpm_lost'])
 
 export function hostAttestation(lane: RunningLane, agent: AgentClient | undefined): HostAttestation {
-  let loaded: Promise<Loaded> | undefined
+  let loaded: Promise<Omit<LoadedAk, 'of'>> | undefined
   let of: LocalAttestationKey | undefined
-  const load = async (attestationKey: LocalAttestationKey): Promise<Loaded> => {
+  const load = async (attestationKey: LocalAttestationKey): Promise<Omit<LoadedAk, 'of'>> => {
     const { ekKind, akPublic, akPrivate } = attestationKey
     if (!isEkKind(ekKind)) throw new TouchstoneError('key.no_attestation', "the agent's EK is of an unknown kind")
-    const client = openTpmClient(lane.client({ tenant: 'broker-attestation', priority: 'attestation' }))
+    const audit = await lane.audit.of(ATTESTATION_CHAIN)
+    const client = openTpmClient(lane.client({ tenant: 'broker-attestation', priority: 'attestation', audit }))
     try {
       return { client, ak: await loadNodeAk(client, { ekKind, akPublic, akPrivate }) }
     } catch (error) {
@@ -57,22 +66,23 @@ export function hostAttestation(lane: RunningLane, agent: AgentClient | undefine
     })
     return { ...(await loaded), of: current }
   }
-  const quoteOnce = async (qualifyingData: Buffer): Promise<HostQuote> => {
-    const { ak, of: current } = await key()
-    const { attest, signature } = await ak.quote(selectionOf(current), qualifyingData)
-    return { host: current.nodeId, quote: attest, signature }
+  const use: HostAttestation['use'] = async (work) => {
+    try {
+      return await work(await key())
+    } catch (error) {
+      if (!isTouchstoneError(error) || !AGAIN.has(error.code)) throw error
+      await forget()
+      return await work(await key())
+    }
   }
   return {
     key,
-    async quote(qualifyingData) {
-      try {
-        return await quoteOnce(qualifyingData)
-      } catch (error) {
-        if (!isTouchstoneError(error) || !AGAIN.has(error.code)) throw error
-        await forget()
-        return await quoteOnce(qualifyingData)
-      }
-    },
+    use,
+    quote: (qualifyingData) =>
+      use(async ({ ak, of: current }) => {
+        const { attest, signature } = await ak.quote(selectionOf(current), qualifyingData)
+        return { host: current.nodeId, quote: attest, signature }
+      }),
     async learn() {
       await learn()
     },
@@ -88,11 +98,6 @@ async function ask(agent: AgentClient | undefined): Promise<LocalAttestationKey>
   return await agent.attestationKey().catch((cause: unknown) => {
     throw new TouchstoneError('key.no_attestation', undefined, { cause })
   })
-}
-
-interface Loaded {
-  readonly client: TpmClient
-  readonly ak: NodeAk
 }
 
 function selectionOf({ pcrs }: LocalAttestationKey): PcrSelection {

@@ -1,3 +1,4 @@
+export { auditReport } from './audit-report.ts'
 export { readBrokerConfig } from './config.ts'
 export { runBroker } from './run-broker.ts'
 export type { BrokerStatus } from './status.ts'

@@ -5,6 +5,8 @@ import { type Clock, TouchstoneError } from '../../core/index.ts'
 import { defineRoute, type Route } from '../../wire/index.ts'
 import { guestRoutes, type GuestAccess } from '../guest/index.ts'
 import { buildLocalApp, closeLocally, listenLocally } from '../http/index.ts'
+import { parseHead, type RunningLane } from '../lane/index.ts'
+import { auditQuery, auditReport } from './audit-report.ts'
 import { brokerPaths, type BrokerConfig } from './config.ts'
 import type { OpenNode } from './open-node.ts'
 import { brokerStatus, type BrokerStatus } from './status.ts'
@@ -16,6 +18,7 @@ export interface LocalApiOptions {
   readonly node: () => OpenNode | undefined
   /** Tries at once to open them, where they are locked. */
   readonly openNow: () => Promise<void>
+  readonly audit: Pick<RunningLane['audit'], 'verify'>
   readonly logger: Logger
   readonly clock: Clock
   readonly version: string
@@ -46,7 +49,7 @@ export async function serveBroker(options: LocalApiOptions): Promise<{ close(): 
   return { close: () => closeLocally(app) }
 }
 
-function routesOf({ status, node, openNow }: LocalApiOptions): readonly Route<GuestAccess>[] {
+function routesOf({ status, node, openNow, audit }: LocalApiOptions): readonly Route<GuestAccess>[] {
   const need = (): OpenNode => {
     const open = node()
     if (open !== undefined) return open
@@ -62,6 +65,13 @@ function routesOf({ status, node, openNow }: LocalApiOptions): readonly Route<Gu
       summary: 'What the broker is doing, and what it waits for.',
       answer: brokerStatus,
       handle: () => status(),
+    }),
+    defineRoute({
+      ...{ method: 'GET', path: '/v1/audit', operation: 'verifyAuditLog', access: 'local' },
+      summary: 'Verify the audit log, with its checkpoints as soon as the secrets are open: their key is among them.',
+      query: auditQuery,
+      answer: auditReport,
+      handle: ({ query: { head } }) => audit.verify(head === undefined ? undefined : parseHead(head)),
     }),
     defineRoute({
       ...{ method: 'POST', path: '/v1/releases/fetch', operation: 'fetchReleases', access: 'local' },

@@ -1,15 +1,16 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Logger } from 'pino'
 import { isTouchstoneError, toHex, TouchstoneError, type Clock } from '../../core/index.ts'
-import { openGuests, openSwtpmInstances, type Guests } from '../guest/index.ts'
+import { openGuests, openSwtpmInstances, type Guests, type KeeperNews } from '../guest/index.ts'
 import { openRoots, openTpmClient, provisionedReleaseKey, type Roots } from '../hardware/index.ts'
 import { DEFAULT_KEY_QUOTA, serveKeys } from '../keys/index.ts'
-import type { RunningLane } from '../lane/index.ts'
+import { tenantChain, type RunningLane } from '../lane/index.ts'
 import type { AgentClient } from './agent-client.ts'
 import { derOf } from './certificate-file.ts'
 import type { BrokerConfig } from './config.ts'
+import { grantConfirmation } from './confirm-grant.ts'
 import { grantKeyFile, readPublicKey } from './fleet-keys.ts'
-import { hostAttestation } from './host-attestation.ts'
+import { hostAttestation, type HostAttestation } from './host-attestation.ts'
 import { serveLinks } from './links.ts'
 import { parentOf } from './raw-parent.ts'
 import { refusalRecorder } from './refusals.ts'
@@ -25,6 +26,7 @@ export interface OpenNodeOptions {
   readonly version: string
   /** Told before a release is looked for: who signs one elsewhere needs to know. */
   readonly onRoots: (roots: NonNullable<BrokerStatus['roots']>) => void
+  readonly onKeeper: (news: KeeperNews) => void
 }
 
 /** Everything that hangs on the node's secrets. */
@@ -91,19 +93,24 @@ async function openParts(
   })
   onClose(() => roots.close())
   options.onRoots({ nodeRef: toHex(roots.nodeRef), counterName: toHex(roots.releaseCounterName) })
-  const fetch = releaseFetcher(roots, agent)
-  const release = await unlock(roots, () => fetch.fetch())
-  const grantKey = grantKeyFile(stateDir, roots)
-  let known = fetch.grantKey() ?? (await grantKey.read())
   const host = hostAttestation(lane, agent)
   onClose(() => host.close())
+  const fetch = releaseFetcher(roots, agent, host)
+  const release = await unlock(roots, () => fetch.fetch())
+  const auditKey = roots.derive('audit checkpoints v1')
+  lane.audit.authenticate(auditKey)
+  auditKey.fill(0)
+  const grantKey = grantKeyFile(stateDir, roots)
+  let known = fetch.grantKey() ?? (await grantKey.read())
 
   const instances = await openSwtpmInstances({
     runDir,
     poolSize: config.guests.pool,
     control: config.guests.control,
-    onRefused: refusalRecorder(lane.audit, clock),
+    build: version,
+    onRefused: refusalRecorder(lane.audit),
     onReset: (guest, count) => logger.info({ guest, count }, 'a virtual machine was reset'),
+    onKeeper: options.onKeeper,
   })
   onClose(() => instances.close())
   const links = serveLinks({ host, uid: config.guests.hypervisorUid, clock, logger })
@@ -117,6 +124,7 @@ async function openParts(
     withoutGrant: agent === undefined ? 'confirm' : 'refuse',
     nodeId: () => host.nodeId,
     certificatePolicy: config.guests.certificate,
+    confirmGrant: grantConfirmation(agent, logger),
     obtainEkCertificate: async ({ guest, tenant, generation, ekPublic }) => {
       if (agent === undefined) return 'pending'
       const { certificate } = await agent.obtain('guestEk', { guest, tenant, generation, ekPublic })
@@ -138,15 +146,16 @@ async function openParts(
     const { name } = tenant.lane
     if (tenant.serve.includes('tpm')) {
       const parent = await parentOf(roots, stateDir, name)
-      const served = await lane.serve({ config: tenant.lane, uid: tenant.uid, parent })
+      const served = await lane.serve({ config: tenant.lane, uid: tenant.uid, parent, auditBytes: tenant.auditBytes })
       onClose(() => served.close())
       logger.info({ tenant: name, path: served.path }, 'serving a TPM')
     }
     if (!tenant.serve.includes('keys')) continue
-    const client = openTpmClient(lane.client({ tenant: `keys-${name}`, priority: 'apps' }))
+    const audit = await lane.audit.of(tenantChain(name), tenant.auditBytes)
+    const client = openTpmClient(lane.client({ tenant: `keys-${name}`, priority: 'apps', audit }))
     const log: FastifyBaseLogger = logger
     const service = {
-      ...{ stateDir, runDir, roots, audit: lane.audit, clock, random, log, version },
+      ...{ stateDir, runDir, roots, audit, clock, random, log, version },
       attestation: async () => {
         const { client: attesting, ak, of } = await host.key()
         return { client: attesting, ak, nodeId: of.nodeId, certificates: [of.akCertificate, ...of.chain] }
@@ -187,7 +196,7 @@ async function openParts(
       if (agent === undefined) return
       // Guests that leave are told by it which node they leave.
       if (host.nodeId === undefined) await host.learn()
-      if (counter < release.release && (await agent.isTrusted())) {
+      if (counter < release.release && (await agent.look()).ready) {
         counter = Number(await roots.commitRelease())
         logger.info({ release: counter }, 'a good boot: older releases are dead')
       }
@@ -212,20 +221,14 @@ async function releaseKeyOf(config: BrokerConfig, agent: AgentClient | undefined
   return (await agent.obtain('fleet', {})).releaseKey
 }
 
-function releaseFetcher(roots: Roots, agent: AgentClient | undefined) {
+function releaseFetcher(roots: Roots, agent: AgentClient | undefined, host: Pick<HostAttestation, 'use'>) {
   let grantKey: Buffer | undefined
   return {
     grantKey: () => grantKey,
     async fetch(): Promise<readonly number[]> {
       if (agent === undefined) return []
-      const answer = await agent.obtain('release', {
-        nodeRef: toHex(roots.nodeRef),
-        storageRootName: toHex(roots.storageRootName),
-        counterName: toHex(roots.releaseCounterName),
-        counter: Number(await roots.releaseCounter.read()),
-        pcrs: RELEASE_REGISTERS,
-        transportKey: roots.transportKey.spki,
-      })
+      const request = await host.use((attesting) => roots.releaseRequest(attesting, RELEASE_REGISTERS))
+      const answer = await agent.obtain('release', request)
       for (const release of answer.releases) await roots.addRelease(release)
       grantKey = answer.grantKey
       return answer.releases.map(({ release }) => release)

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
-import { isTouchstoneError, toHex, type Clock } from '../../core/index.ts'
+import { isTouchstoneError, toHex, TouchstoneError, type Clock } from '../../core/index.ts'
+import type { KeeperNews } from '../guest/index.ts'
 import { lockBrokerState } from '../ledger/index.ts'
 import { startLane, type RunningLane } from '../lane/index.ts'
 import { agentClient } from './agent-client.ts'
@@ -10,6 +11,7 @@ import { serveBroker } from './local-api.ts'
 import { openNode, type OpenNode } from './open-node.ts'
 import { problemBoard, type Problems } from './problems.ts'
 import type { BrokerStatus } from './status.ts'
+import { verifierCheck } from './verifier-check.ts'
 
 export interface BrokerDeps {
   readonly logger: Logger
@@ -76,6 +78,7 @@ async function serve({ config, lane, problems, stop }: Parts, deps: Required<Bro
     const { path } = await lane.serve({ config: tenant, uid })
     logger.info({ tenant: tenant.name, path }, 'serving the node agent')
   }
+  const verifier = verifierCheck(config.verifier, agent, problems)
   const isAborted = () => stop.aborted
   let node: OpenNode | undefined
   let wait: number = RETRY_MS.first
@@ -87,10 +90,19 @@ async function serve({ config, lane, problems, stop }: Parts, deps: Required<Bro
   const onRoots = (found: NonNullable<BrokerStatus['roots']>): void => {
     roots = found
   }
+  const onKeeper = ({ what, pid, detail }: KeeperNews): void => {
+    if (what === 'failed') problems.note('control', new TouchstoneError('guest.keeper', detail))
+    else if (what === 'lost') logger.warn({ pid, said: detail }, 'the control keeper ended; another one is started')
+    else {
+      problems.clear('control')
+      logger.info({ pid, detail }, `the control keeper was ${what}`)
+    }
+  }
   const status = (): BrokerStatus => ({
     state: node === undefined ? 'locked' : 'ready',
     pid: process.pid,
     tpm: config.tpm,
+    ...(verifier.current === undefined ? {} : { verifier: verifier.current }),
     tenants,
     ...(roots === undefined ? {} : { roots }),
     ...(node === undefined ? {} : node.status()),
@@ -101,7 +113,7 @@ async function serve({ config, lane, problems, stop }: Parts, deps: Required<Bro
   const open = async (): Promise<number> => {
     try {
       const random = (size: number) => randomBytes(size)
-      node = await openNode({ config, lane, agent, logger, clock, version, random, onRoots })
+      node = await openNode({ config, lane, agent, logger, clock, version, random, onRoots, onKeeper })
       problems.clear('secrets')
       logger.info({ release: node.status().release, nodeRef: toHex(node.roots.nodeRef) }, 'ready')
       return 0
@@ -133,11 +145,16 @@ async function serve({ config, lane, problems, stop }: Parts, deps: Required<Bro
     })
   stop.addEventListener('abort', () => wake())
   let stepping: Promise<number> | undefined
-  const step = (): Promise<number> =>
-    (stepping ??= (node === undefined ? open() : look(node)).finally(() => (stepping = undefined)))
+  const step = (): Promise<number> => {
+    const work = async () => {
+      await verifier.compare()
+      return await (node === undefined ? open() : look(node))
+    }
+    return (stepping ??= work().finally(() => (stepping = undefined)))
+  }
 
   const local = await serveBroker({
-    ...{ config, status, logger, clock, version },
+    ...{ config, status, logger, clock, version, audit: lane.audit },
     node: () => node,
     // Somebody has seen to what was missing, and waits.
     openNow: async () => {

@@ -8,6 +8,8 @@ export const brokerStatus = z.object({
   state: z.enum(['locked', 'ready']),
   pid: z.int(),
   tpm: z.string(),
+  /** That the agent talks to. */
+  verifier: z.string().optional(),
   tenants: z.array(z.object({ name: z.string(), class: z.string(), serve: z.array(z.string()) })),
   /** What `touchstone release sign` must be told of this node; there as soon as its TPM is set up. */
   roots: z.object({ nodeRef: z.string(), counterName: z.string() }).optional(),
@@ -20,7 +22,7 @@ export const brokerStatus = z.object({
   problems: z.array(
     z.object({
       /** `secrets` keeps it locked; the others are shown while it goes on. */
-      source: z.enum(['tpm', 'audit', 'secrets', 'agent']),
+      source: z.enum(['tpm', 'audit', 'secrets', 'agent', 'verifier', 'control']),
       code: z.string(),
       message: z.string(),
       hint: z.string(),

@@ -29,6 +29,11 @@ export interface GuestsOptions {
   readonly recoveryKey: Buffer | undefined
   /** DER SubjectPublicKeyInfo of the key that the verifier signs grants with, as far as it is known. Authentic. */
   readonly grantKey: () => Buffer | undefined
+  /**
+   * Asks whether a grant that is genuine still counts; rejects with `grant.over` where it was called off, and resolves where
+   * nobody can be asked: then it counts until it ends by itself.
+   */
+  readonly confirmGrant?: (token: string) => Promise<void>
   /** Without a verifier there are no grants; then an operator's word may do. */
   readonly withoutGrant: 'refuse' | 'confirm'
   /** This node's id, as far as it is known. */
@@ -38,6 +43,8 @@ export interface GuestsOptions {
   readonly obtainEkCertificate: (request: EkCertificateRequest) => Promise<Buffer | 'pending'>
   /** Milliseconds between two attempts at certificates that are not there yet; 60 s where it is left out. */
   readonly certificateRetryMs?: number
+  /** Milliseconds that a start waits for one that it could do without; 2 s where it is left out. */
+  readonly certificateWaitMs?: number
   /** First user of guests' swtpm processes; all run as this process's user without it. */
   readonly uidBase?: number
   /** Who may open guests' sockets. */

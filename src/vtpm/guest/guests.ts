@@ -110,7 +110,12 @@ export async function openGuests(options: GuestsOptions): Promise<Guests> {
         act(guest, () => create(context, guest, asked)),
       )
     },
-    start: (guest, { attachment } = {}) => act(guest, () => start(context, guest, attachment)),
+    async start(guest, { attachment } = {}) {
+      const started = await act(guest, () => start(context, guest, attachment))
+      // An answer that did not come within the time of a start.
+      if (context.obtaining.has(guest)) desk.want(guest)
+      return started
+    },
     stop: (guest, { force = false } = {}) => act(guest, () => stop(context, guest, { force })),
     async list({ all = false } = {}) {
       const entries = ledger.entries().filter(({ state }) => all || state !== 'retired')

@@ -19,6 +19,7 @@ export async function exportGuest(context: GuestContext, guest: string, token: s
   await prepare(context, guest)
   const entry = ledger.get(guest) ?? stoppedEntryOf(context, guest)
   const { grant, isRepeated } = exportGrant(context, token, { guest, tenant: entry.tenant, entry })
+  await options.confirmGrant?.(token)
   const name = `${guest}-${grant.jti}.json`
   if (isRepeated) return await packageAgain(context, name)
   stoppedEntryOf(context, guest)
@@ -69,6 +70,7 @@ export async function importGuest(context: GuestContext, token: string, left: Vt
     throw new TouchstoneError('guest.grant_rejected', 'the package left its node under another grant')
   }
   archiveDigest(left)
+  await options.confirmGrant?.(token)
   const { transportKey } = options.roots
   const purpose = { purpose: 'transport', guest } as const
   const key = await unwrapKey(left.transport, transportKey.spki, purpose, (peer) => transportKey.agree(peer))

@@ -33,6 +33,7 @@ export async function restore(context: GuestContext, guest: string, asked: Guest
       ? await fromDisk(context, guest, asked.generation)
       : [fromBackup(context, guest, asked.backup)]
   const { source, grant } = choose(context, guest, sources, asked)
+  if (asked.grant !== undefined) await options.confirmGrant?.(asked.grant)
   const { blob, ekName, clean } = await source.open()
   try {
     await revive(context, {

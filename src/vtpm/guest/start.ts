@@ -1,6 +1,6 @@
 import { equalBytes, isTouchstoneError, TouchstoneError } from '../../core/index.ts'
 import { syncPath, type LedgerEntry } from '../ledger/index.ts'
-import { keepCertificate, obtainCertificate } from './certificates.ts'
+import { awaitCertificate, keepCertificate, kindOf, obtainCertificate } from './certificates.ts'
 import { identityOf, isSame, newSettings, stoppedEntryOf, uidOf, type GuestContext } from './context.ts'
 import { openCurrent, type CurrentState } from './current.ts'
 import { stateIn, type GuestSettings } from './files.ts'
@@ -17,6 +17,8 @@ export async function start(context: GuestContext, guest: string, asked?: Attach
   const { files, ledger, options, live, problems } = context
   await prepare(context, guest)
   const entry = stoppedEntryOf(context, guest)
+  // Why there is no certificate is told beyond a start that succeeds without.
+  problems.delete(guest)
   const stored = await certified(context, entry)
   const current = await openCurrent(context, entry, stored)
   try {
@@ -37,7 +39,6 @@ export async function start(context: GuestContext, guest: string, asked?: Attach
     const clean = entry.state === 'stopped' && entry.clean
     live.set(guest, { instance, generation, clean, started: options.clock.now() })
     watchEnd(context, guest, instance)
-    problems.delete(guest)
     if (!clean) options.log.warn({ guest, generation }, 'started after an end without TPM2_Shutdown')
     await expose(context, instance)
     await tidy(context, guest, generation, settings)
@@ -46,16 +47,15 @@ export async function start(context: GuestContext, guest: string, asked?: Attach
   }
 }
 
-/** Where policy wants a certificate first, it is asked for once more. */
+/** Asked for at each start: a virtual machine's TPM takes it at no other time. */
 async function certified(context: GuestContext, entry: LedgerEntry): Promise<GuestSettings | undefined> {
   const settings = await context.files.readSettings(entry.guest)
-  const policy = settings?.certificatePolicy ?? context.options.certificatePolicy
-  if (policy === 'later' || settings?.certificate !== undefined) return settings
-  const obtained = await obtainCertificate(context, entry, settings)
-  if (obtained === undefined) {
-    throw new TouchstoneError('guest.certificate_pending', `${entry.guest} has no EK certificate yet`)
-  }
-  return await keepCertificate(context, entry.guest, obtained)
+  if (settings?.certificate !== undefined) return settings
+  const isRequired = (settings?.certificatePolicy ?? context.options.certificatePolicy) === 'required'
+  const obtained = await (isRequired ? obtainCertificate : awaitCertificate)(context, entry, settings)
+  if (obtained !== undefined) return await keepCertificate(context, entry.guest, obtained)
+  if (!isRequired) return settings
+  throw new TouchstoneError('guest.certificate_pending', `${entry.guest} has no EK certificate yet`)
 }
 
 async function recover(context: GuestContext, entry: LedgerEntry, { tpm }: CurrentState): Promise<GuestSettings> {
@@ -93,8 +93,7 @@ async function launch(
   try {
     const [instance] = await Promise.all([launching, files.writeKey(dir, current.file)])
     if (settings.certificate !== undefined && !settings.certificate.written) {
-      const { kind } = instance.eks.find(({ publicArea }) => publicArea.equals(settings.ekPublic)) ?? instance.eks[0]
-      await instances.writeEkCertificate(instance, settings.certificate.der, kind)
+      await instances.writeEkCertificate(instance, settings.certificate.der, kindOf(instance, settings))
     }
     await syncPath(dir)
     return instance

@@ -16,10 +16,10 @@ export async function detailOf(context: GuestContext, guest: string): Promise<Gu
   const entry = ledger.get(guest)
   if (entry === undefined) return await lostGuest(context, guest)
   const settings = await files.readSettings(guest)
-  const key = entry.state === 'retired' ? undefined : await files.readKey(files.generationDir(guest, entry.generation))
+  const key = entry.state === 'retired' ? undefined : await keyOf(context, entry)
   const found = live.get(guest)
   // Looking costs a process for each, so it is done where somebody needs to know.
-  const look = found === undefined && (key === undefined || context.problems.has(guest))
+  const look = found === undefined && (key?.from !== 'current' || context.problems.has(guest))
   const spares = entry.state === 'retired' ? [] : await restorable(context, guest, entry.generation, look)
   return {
     ...summary(context, entry, settings),
@@ -29,10 +29,22 @@ export async function detailOf(context: GuestContext, guest: string): Promise<Gu
     ...(settings === undefined ? {} : { created: settings.created }),
     ...(settings?.certificate === undefined ? {} : { ekCertificate: toPem(settings.certificate.der) }),
     ...(entry.state === 'stopped' ? { digest: toHex(entry.digest) } : {}),
-    ...(key?.escrow === undefined ? {} : { escrow: key.escrow.recipient }),
+    ...(key?.file.escrow === undefined ? {} : { escrow: key.file.escrow.recipient }),
     ...(found === undefined ? {} : { running: runningOf(found) }),
     restorable: spares.map(restorableOf),
   }
+}
+
+/** The key of the current generation, wherever its state is: in quarantine it lies beside it. */
+async function keyOf({ files }: GuestContext, { guest, generation }: LedgerEntry) {
+  const current = await files.readKey(files.generationDir(guest, generation))
+  if (current !== undefined) return { from: 'current' as const, file: current }
+  for (const spare of await files.spares(guest, generation)) {
+    if (spare.generation !== generation) continue
+    const file = await files.readKey(spare.dir)
+    if (file !== undefined) return { from: spare.from, file }
+  }
+  return undefined
 }
 
 /** The ledger was lost, and the guest's state was put aside: with a grant it comes back. */

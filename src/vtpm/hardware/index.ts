@@ -3,7 +3,6 @@ export { loadNodeAk } from './node-ak.ts'
 export type { RootsOptions } from './roots.ts'
 export { openRoots } from './roots.ts'
 export { provisionedReleaseKey } from './roots-file.ts'
-export { storageKeyTemplate } from './templates.ts'
 export { openTpmClient } from './tpm-client.ts'
 export type {
   Attestation,

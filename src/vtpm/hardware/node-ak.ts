@@ -55,6 +55,27 @@ export async function loadNodeAk(client: TpmClient, { ekKind, akPublic, akPrivat
       )
       return attestation(certifyInfo, signature)
     },
+    async certifyCreation(object, qualifyingData, { hash, ticket }) {
+      const { certifyInfo, signature } = await client.run(
+        COMMANDS.CertifyCreation,
+        { signHandle: key, objectHandle: object },
+        {
+          qualifyingData: Buffer.from(qualifyingData),
+          creationHash: hash,
+          inScheme: OWN_SCHEME,
+          creationTicket: ticket,
+        },
+      )
+      return attestation(certifyInfo, signature)
+    },
+    async certifyNv(index, size, qualifyingData) {
+      const { certifyInfo, signature } = await client.run(
+        COMMANDS.NV_Certify,
+        { signHandle: key, authHandle: index, nvIndex: index },
+        { qualifyingData: Buffer.from(qualifyingData), inScheme: OWN_SCHEME, size, offset: 0 },
+      )
+      return attestation(certifyInfo, signature)
+    },
     async close() {
       await client.run(COMMANDS.FlushContext, {}, { flushHandle: key.handle })
     },

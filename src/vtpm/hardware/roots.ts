@@ -1,12 +1,22 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { decode } from '../../codec/index.ts'
-import { equalBytes, TouchstoneError, view } from '../../core/index.ts'
+import { equalBytes, toHex, TouchstoneError, view } from '../../core/index.ts'
 import { responseCodeOf } from '../../device/index.ts'
 import type { Transport } from '../../device/index.ts'
-import { COMMANDS, releaseNodeRef, sealedPolicyDigest, TPM2B_PRIVATE, TPM2B_PUBLIC, TPM_RC } from '../../tpm/index.ts'
+import {
+  agreementKeyTemplate,
+  COMMANDS,
+  releaseNodeRef,
+  sealedPolicyDigest,
+  TPM2B_PRIVATE,
+  TPM2B_PUBLIC,
+  TPM_RC,
+} from '../../tpm/index.ts'
+import { rootsBinding } from '../../wire/index.ts'
 import { counterEntity, ensureCounter, hardwareCounter } from './counters.ts'
 import { deriveKey, NODE_SECRET_SIZE, unwrapSealed, wrapSealed } from './node-secret.ts'
+import { proveRoots } from './prove-roots.ts'
 import { checkedRelease, keepRelease, readReleases } from './releases.ts'
 import type { UsableRelease } from './releases.ts'
 import { readRootsFile, writeRootsFile } from './roots-file.ts'
@@ -14,7 +24,7 @@ import type { RootsFile } from './roots-file.ts'
 import { createUnder, loadUnder, unsealUnder } from './sealing.ts'
 import type { Tickets } from './sealing.ts'
 import { ensureStorageRoot } from './storage-root.ts'
-import { agreementKeyTemplate, sealedTemplate } from './templates.ts'
+import { sealedTemplate } from './templates.ts'
 import { openTpmClient } from './tpm-client.ts'
 import { transportKey } from './transport-key.ts'
 import type { LoadedObject, Roots, SatisfiedRelease, SealedBlob, TpmClient, TpmScope } from './types.ts'
@@ -75,7 +85,7 @@ async function provision(scope: TpmScope, root: LoadedObject, releaseKey: Uint8A
     return {
       storageRootName: root.name,
       releaseKey: Buffer.from(releaseKey),
-      nodeSecret: await createUnder(scope, root, sealedTemplate(policy), { data: secret }),
+      nodeSecret: blobOf(await createUnder(scope, root, sealedTemplate(policy), { data: secret })),
       transportKey: await createUnder(scope, root, agreementKeyTemplate(), { userAuth }),
     }
   } finally {
@@ -120,6 +130,7 @@ function rootsOf({ client, root, file, releaseKey, releasesDir }: Opened): Roots
     unlocked = { secret, release }
     return satisfied(release)
   }
+  const transport = transportKey(client, root, file.transportKey, () => deriveKey(secretOf(), TRANSPORT_PURPOSE))
   return {
     client,
     nodeRef,
@@ -128,7 +139,7 @@ function rootsOf({ client, root, file, releaseKey, releasesDir }: Opened): Roots
     releaseCounterName: releaseCounter.name,
     ledgerCounter: hardwareCounter(client, root, 'ledger'),
     releaseCounter,
-    transportKey: transportKey(client, root, file.transportKey, () => deriveKey(secretOf(), TRANSPORT_PURPOSE)),
+    transportKey: transport,
 
     async unlock() {
       if (unlocked !== undefined) return satisfied(unlocked.release)
@@ -139,7 +150,7 @@ function rootsOf({ client, root, file, releaseKey, releasesDir }: Opened): Roots
 
     async seal(secret) {
       const data = wrapSealed(secretOf(), secret)
-      return await client.scope((scope) => createUnder(scope, root, sealedTemplate(policy), { data }))
+      return blobOf(await client.scope((scope) => createUnder(scope, root, sealedTemplate(policy), { data })))
     },
     async unseal(blob) {
       const nodeSecret = secretOf()
@@ -170,10 +181,22 @@ function rootsOf({ client, root, file, releaseKey, releasesDir }: Opened): Roots
       return count
     },
 
-    createChild: (template, authValue) =>
-      client.scope((scope) =>
-        createUnder(scope, root, template, authValue === undefined ? {} : { userAuth: authValue }),
-      ),
+    async releaseRequest(host, pcrs) {
+      const claim = {
+        nodeRef: toHex(nodeRef),
+        storageRootName: toHex(root.name),
+        counterName: toHex(releaseCounter.name),
+        counter: Number(await releaseCounter.read()),
+        pcrs,
+        transportKey: transport.spki,
+      }
+      return { ...claim, proof: await proveRoots(host, { root, transportKey: file.transportKey }, rootsBinding(claim)) }
+    },
+
+    async createChild(template, authValue) {
+      const secret = authValue === undefined ? {} : { userAuth: authValue }
+      return blobOf(await client.scope((scope) => createUnder(scope, root, template, secret)))
+    },
     loadChild: (scope, blob) => loadUnder(scope, root, blob),
     parentLoader: (blob) => ({
       async load(execute) {
@@ -191,6 +214,10 @@ function rootsOf({ client, root, file, releaseKey, releasesDir }: Opened): Roots
       await client.close()
     },
   }
+}
+
+function blobOf({ public: publicArea, private: privateArea }: SealedBlob): SealedBlob {
+  return { public: publicArea, private: privateArea }
 }
 
 function satisfied({ release }: UsableRelease): SatisfiedRelease {

@@ -9,6 +9,7 @@ import {
   releaseKeyPublic,
   releaseMessage,
   releaseOperand,
+  TPM2B_CREATION_DATA,
   TPM2B_PRIVATE,
   TPM2B_PUBLIC,
   TPM_RC,
@@ -17,7 +18,7 @@ import {
 import type { TpmtPublic } from '../../tpm/index.ts'
 import { counterEntity } from './counters.ts'
 import type { UsableRelease } from './releases.ts'
-import type { LoadedObject, SealedBlob, TpmScope, TpmSession } from './types.ts'
+import type { CreatedBlob, LoadedObject, SealedBlob, TpmScope, TpmSession } from './types.ts'
 
 const EMPTY = Buffer.alloc(0)
 /** Of the newest; what is older is over. */
@@ -31,10 +32,10 @@ export async function createUnder(
   parent: LoadedObject,
   template: TpmtPublic,
   secret: { readonly userAuth?: Uint8Array; readonly data?: Uint8Array },
-): Promise<SealedBlob> {
+): Promise<CreatedBlob> {
   const session = await scope.startSession('hmac', parent)
   const { userAuth = EMPTY, data = EMPTY } = secret
-  const { outPrivate, outPublic } = await scope.run(
+  const { outPrivate, outPublic, creationData, creationHash, creationTicket } = await scope.run(
     COMMANDS.Create,
     { parentHandle: parent },
     {
@@ -45,7 +46,11 @@ export async function createUnder(
     },
     [session.use({ decrypt: true, last: true })],
   )
-  return { public: encode(TPM2B_PUBLIC, outPublic), private: encode(TPM2B_PRIVATE, outPrivate) }
+  return {
+    public: encode(TPM2B_PUBLIC, outPublic),
+    private: encode(TPM2B_PRIVATE, outPrivate),
+    creation: { data: encode(TPM2B_CREATION_DATA, creationData), hash: creationHash, ticket: creationTicket },
+  }
 }
 
 /** Loads a blob of ours. `vtpm.sealed_elsewhere` where this TPM, as it is now, did not make it. */

@@ -1,7 +1,6 @@
 import { equalBytes, TouchstoneError } from '../../core/index.ts'
 import { responseCodeOf } from '../../device/index.ts'
-import { COMMANDS, nameOf, TPM_RC, TPM_RH } from '../../tpm/index.ts'
-import { storageRootTemplate } from './templates.ts'
+import { COMMANDS, nameOf, storageRootTemplate, TPM_RC, TPM_RH } from '../../tpm/index.ts'
 import type { LoadedObject, TpmScope } from './types.ts'
 
 /** Of the owner's persistent handles, apart from those that the TCG and other software use. */

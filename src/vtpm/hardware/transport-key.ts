@@ -1,7 +1,6 @@
-import { createPublicKey } from 'node:crypto'
 import { decode } from '../../codec/index.ts'
-import { fromBase64Url, TouchstoneError } from '../../core/index.ts'
-import { COMMANDS, padCoordinate, spkiOf, TPM2B_PUBLIC } from '../../tpm/index.ts'
+import { TouchstoneError } from '../../core/index.ts'
+import { COMMANDS, padCoordinate, pointOnCurve, spkiOf, TPM2B_PUBLIC } from '../../tpm/index.ts'
 import { loadUnder } from './sealing.ts'
 import type { LoadedObject, SealedBlob, TpmClient, TransportKey } from './types.ts'
 
@@ -50,15 +49,7 @@ export function transportKey(
 }
 
 function pointOf(spki: Uint8Array): { readonly x: Buffer; readonly y: Buffer } {
-  try {
-    const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
-    if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') {
-      const { x = '', y = '' } = key.export({ format: 'jwk' })
-      const coordinate = (text: string) => fromBase64Url(text) ?? Buffer.alloc(0)
-      return { x: coordinate(x), y: coordinate(y) }
-    }
-  } catch (cause) {
-    throw new TouchstoneError('vtpm.transport_peer', undefined, { cause })
-  }
-  throw new TouchstoneError('vtpm.transport_peer')
+  const point = pointOnCurve(spki, 'nist_p256')
+  if (point === undefined) throw new TouchstoneError('vtpm.transport_peer')
+  return point
 }

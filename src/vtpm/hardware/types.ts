@@ -1,5 +1,6 @@
-import type { Release } from '../../wire/index.ts'
-import type { Command, CommandAuth, PcrSelection, TpmtPublic } from '../../tpm/index.ts'
+import type { Decoded } from '../../codec/index.ts'
+import type { Release, ReleaseRequest } from '../../wire/index.ts'
+import type { Command, CommandAuth, PcrSelection, TPMT_TK, TpmtPublic } from '../../tpm/index.ts'
 
 /** Something in the TPM whose Name is a digest: an object or an NV index. Commands under a session cover the Name. */
 export interface Entity {
@@ -20,6 +21,21 @@ export interface SealedBlob {
   readonly public: Buffer
   /** TPM2B_PRIVATE, with its size: encrypted by the parent. */
   readonly private: Buffer
+}
+
+/** A TPM's own word, to itself, that it has made an object. */
+export interface CreationProof {
+  /** Over TPMS_CREATION_DATA, by the object's nameAlg. */
+  readonly hash: Buffer
+  readonly ticket: Decoded<typeof TPMT_TK>
+}
+
+/** An object as TPM2_Create answers it. */
+export interface CreatedBlob extends SealedBlob {
+  readonly creation: CreationProof & {
+    /** TPM2B_CREATION_DATA. */
+    readonly data: Buffer
+  }
 }
 
 /** How the handles of a command that need it are authorised, in their order; further sessions may follow. */
@@ -155,6 +171,12 @@ export interface Roots {
    */
   commitRelease(): Promise<bigint>
 
+  /**
+   * What a release for these registers is asked for with: names of the roots, and the word of the node's AK, which is loaded
+   * in `host`, that this TPM holds them. Needs no release.
+   */
+  releaseRequest(host: { readonly client: TpmClient; readonly ak: NodeAk }, pcrs: string): Promise<ReleaseRequest>
+
   /** TPM2_Create under the storage root over an encrypted session; `sensitiveDataOrigin` must be set. */
   createChild(template: TpmtPublic, authValue?: Uint8Array): Promise<SealedBlob>
   /** Loads a child of the storage root inside `scope` (`roots.client.scope`). Rejects as {@link unseal} for other TPMs. */
@@ -187,6 +209,10 @@ export interface NodeAk {
   quote(selection: PcrSelection, qualifyingData: Uint8Array): Promise<Attestation>
   /** TPM2_Certify of a loaded object: `authorisation` is the object's, the empty password unless given. */
   certify(object: Entity, qualifyingData: Uint8Array, authorisation?: CommandAuth): Promise<Attestation>
+  /** TPM2_CertifyCreation of a loaded object, whose own authorisation is not needed. */
+  certifyCreation(object: Entity, qualifyingData: Uint8Array, creation: CreationProof): Promise<Attestation>
+  /** TPM2_NV_Certify of the first `size` bytes of an index that anybody may read. */
+  certifyNv(index: Entity, size: number, qualifyingData: Uint8Array): Promise<Attestation>
   /** Flushes it. */
   close(): Promise<void>
 }

@@ -14,6 +14,7 @@ const OPERATIONS = {
   token: COMMANDS.Sign,
   certificate: COMMANDS.Sign,
   decrypt: COMMANDS.RSA_Decrypt,
+  agree: COMMANDS.ECDH_ZGen,
   unseal: COMMANDS.Unseal,
   attest: COMMANDS.Certify,
 } as const

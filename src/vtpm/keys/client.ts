@@ -6,7 +6,7 @@ export interface SignedBytes {
   readonly version: number
   readonly kid: string
   readonly algorithm: KeyAlgorithm
-  /** As in a JWS: r and s at their full width, PKCS #1 v1.5, or the HMAC. */
+  /** As in a JWS: r and s at their full width, PKCS #1 v1.5, PSS, or the HMAC. */
   readonly signature: Buffer
   /** ECDSA only. */
   readonly der: Buffer | undefined
@@ -24,6 +24,10 @@ export interface KeyAttestation {
   readonly nodeId: string | undefined
   readonly akCertificate: readonly string[]
 }
+
+/** HKDF (RFC 5869) to so many bytes, or the coordinate for a protocol that derives by itself. */
+export type Agreement =
+  { readonly size: number; readonly salt?: Uint8Array; readonly info?: Uint8Array } | { readonly raw: true }
 
 /** RFC 7517. */
 export interface Jwks {
@@ -50,6 +54,8 @@ export interface KeysClient {
   /** A compact JWS; with claims it is a JWT. */
   token(name: string, token: Omit<TokenRequest, 'payload'> & { readonly payload?: Uint8Array }): Promise<string>
   decrypt(name: string, ciphertext: Uint8Array, version?: number): Promise<Buffer>
+  /** With the holder of `peer`, a DER SubjectPublicKeyInfo on the key's curve: derived by HKDF, or the coordinate itself. */
+  agree(name: string, peer: Uint8Array, how: Agreement, version?: number): Promise<Buffer>
   seal(name: string, secret: Uint8Array, pcrs?: string): Promise<KeyDetail>
   unseal(name: string, version?: number): Promise<Buffer>
   random(size: number): Promise<Buffer>
@@ -136,6 +142,15 @@ export function openKeysClient(socketPath: string, { timeoutMs = TIMEOUT_MS }: K
     async decrypt(name, ciphertext, version) {
       const body = { ciphertext: toBase64Url(ciphertext), ...only(version) }
       return bytesIn(await post(name, '/decrypt', body), 'plaintext')
+    },
+    async agree(name, peer, how, version) {
+      const bytes = (field: 'salt' | 'info', value: Uint8Array | undefined) =>
+        value === undefined ? {} : { [field]: toBase64Url(value) }
+      const asked =
+        'raw' in how
+          ? { raw: true }
+          : { derive: { size: how.size, ...bytes('salt', how.salt), ...bytes('info', how.info) } }
+      return bytesIn(await post(name, '/agree', { peer: toBase64Url(peer), ...asked, ...only(version) }), 'secret')
     },
     async seal(name, secret, pcrs) {
       const body = { secret: toBase64Url(secret), ...(pcrs === undefined ? {} : { pcrs }) }

@@ -25,11 +25,13 @@ export interface KeyHardware {
   /** Seals 32 bytes; with `pcrs` to the values that these registers have now. */
   seal(label: KeyLabel, secret: Uint8Array, pcrs: PcrSelection | undefined): Promise<WrappedKey>
   unseal(label: KeyLabel, key: WrappedKey, pcrs: PcrSelection | undefined): Promise<Buffer>
-  /** As JWS has signatures: r and s at their full width, or PKCS #1 v1.5. */
+  /** As JWS has signatures: r and s at their full width, PKCS #1 v1.5, or PSS with the salt that the TPM takes. */
   sign(label: KeyLabel, key: WrappedKey, digest: Uint8Array): Promise<Buffer>
   hmac(label: KeyLabel, key: WrappedKey, message: Uint8Array): Promise<Buffer>
   /** RSA-OAEP with SHA-256. */
   decrypt(label: KeyLabel, key: WrappedKey, ciphertext: Uint8Array): Promise<Buffer>
+  /** The x coordinate of the shared point, at the full width of the curve. Fill it with zeros after use. */
+  agree(label: KeyLabel, key: WrappedKey, peer: { readonly x: Buffer; readonly y: Buffer }): Promise<Buffer>
   random(size: number): Promise<Buffer>
   /** By the node's AK. Rejects with `key.no_attestation`. */
   certify(label: KeyLabel, key: WrappedKey, qualifyingData: Uint8Array): Promise<Certification>

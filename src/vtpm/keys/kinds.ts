@@ -8,6 +8,10 @@ interface KindRow {
   readonly uses: readonly KeyUse[]
   /** How it signs; `undefined` where it cannot. */
   readonly signing: { readonly algorithm: KeyAlgorithm; readonly hash: HashName } | undefined
+  /** JWE algorithm (RFC 7518 section 4.1) for what is encrypted to it; absent where nothing is. */
+  readonly encryption?: 'RSA-OAEP-256' | 'ECDH-ES'
+  /** What its agreements are over. */
+  readonly agreement?: { readonly curve: 'nist_p256' | 'nist_p384'; readonly hash: 'sha256' | 'sha384' }
   /** TPM_ECC_CURVE that the TPM must implement. */
   readonly curve?: number
   readonly template: (uses: readonly KeyUse[]) => TpmtPublic
@@ -51,6 +55,33 @@ function rsa(uses: readonly KeyUse[]): TpmtPublic {
   }
 }
 
+/** A template of its own, so that the TPM itself makes no other signature with it. */
+const PSS: TpmtPublic = {
+  type: 'rsa',
+  nameAlg: 'sha256',
+  objectAttributes: key('sign'),
+  authPolicy: EMPTY,
+  parameters: {
+    symmetric: NO_CIPHER,
+    scheme: { scheme: 'rsapss', hashAlg: 'sha256' },
+    keyBits: 2048,
+    exponent: 0,
+  },
+  unique: EMPTY,
+}
+
+/** For TPM2_ECDH_ZGen and nothing else; that command has no use for the hash of the scheme. */
+function ecdh(curveID: 'nist_p256' | 'nist_p384', hashAlg: HashName): TpmtPublic {
+  return {
+    type: 'ecc',
+    nameAlg: 'sha256',
+    objectAttributes: key('decrypt'),
+    authPolicy: EMPTY,
+    parameters: { symmetric: NO_CIPHER, scheme: { scheme: 'ecdh', hashAlg }, curveID, kdf: { scheme: 'null' } },
+    unique: { x: EMPTY, y: EMPTY },
+  }
+}
+
 const HMAC: TpmtPublic = {
   type: 'keyedhash',
   nameAlg: 'sha256',
@@ -79,8 +110,8 @@ export function sealedUnder(policy: Buffer): TpmtPublic {
 }
 
 /**
- * RSA signs PKCS #1 v1.5 alone: PS256 wants a salt as long as the hash (RFC 7518 section 3.5), and TPMs take the longest
- * that fits unless they are in FIPS mode.
+ * Of PS256 the salt must be as long as the hash (RFC 7518 section 3.5). Older TPMs take the longest that fits (Part 1 annex
+ * B.7), which no verifier of tokens accepts: whether this one can is tried with each new key; see lifecycle.ts.
  */
 export const KINDS: Readonly<Record<KeyKind, KindRow>> = {
   'ecdsa-p256': {
@@ -98,7 +129,25 @@ export const KINDS: Readonly<Record<KeyKind, KindRow>> = {
   'rsa-2048': {
     uses: ['sign', 'decrypt'],
     signing: { algorithm: 'RS256', hash: 'sha256' },
+    encryption: 'RSA-OAEP-256',
     template: rsa,
+  },
+  'rsa-pss-2048': { uses: ['sign'], signing: { algorithm: 'PS256', hash: 'sha256' }, template: () => PSS },
+  'ecdh-p256': {
+    uses: ['agree'],
+    signing: undefined,
+    encryption: 'ECDH-ES',
+    agreement: { curve: 'nist_p256', hash: 'sha256' },
+    curve: 0x0003,
+    template: () => ecdh('nist_p256', 'sha256'),
+  },
+  'ecdh-p384': {
+    uses: ['agree'],
+    signing: undefined,
+    encryption: 'ECDH-ES',
+    agreement: { curve: 'nist_p384', hash: 'sha384' },
+    curve: 0x0004,
+    template: () => ecdh('nist_p384', 'sha384'),
   },
   'hmac-sha256': { uses: ['sign'], signing: { algorithm: 'HS256', hash: 'sha256' }, template: () => HMAC },
   secret: { uses: ['unseal'], signing: undefined, template: () => SEALED },

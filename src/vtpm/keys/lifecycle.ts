@@ -1,11 +1,14 @@
 import { type ErrorCode, TouchstoneError } from '../../core/index.ts'
+import { digest, publicKeyOf } from '../../tpm/index.ts'
 import { KEY_LIMITS, type KeyCreation, type KeyKind, type KeyUse } from '../../wire/index.ts'
 import { audited } from './audited.ts'
 import type { TenantKeys } from './deps.ts'
+import type { KeyLabel, WrappedKey } from './key-hardware.ts'
 import { KINDS } from './kinds.ts'
 import { keyFor, keyOf } from './lookup.ts'
 import type { KeyRecord, VersionRecord } from './records.ts'
 import { makeSecret } from './secrets.ts'
+import { verifies } from './signing.ts'
 import { currentOf, versionOf } from './views.ts'
 
 /** A key of that name, kind and uses: the one that there is, or a new one. */
@@ -113,7 +116,9 @@ async function makeVersion(
 ): Promise<VersionRecord> {
   if (kind !== 'secret') {
     refuse(size !== undefined || pcrs !== undefined, 'key.use', 'size and pcrs are for secrets alone')
-    return { version: label.version, created: keys.clock.now(), ...(await keys.hardware.create(label, kind, uses)) }
+    const made = await keys.hardware.create(label, kind, uses)
+    if (kind === 'rsa-pss-2048') await requireShortSalt(keys, label, made)
+    return { version: label.version, created: keys.clock.now(), ...made }
   }
   const secret = await keys.hardware.random(size ?? DEFAULT_SIZE)
   try {
@@ -121,6 +126,19 @@ async function makeVersion(
   } finally {
     secret.fill(0)
   }
+}
+
+/** No TPM says how long a salt it takes; a signature does. */
+async function requireShortSalt({ hardware, random }: TenantKeys, label: KeyLabel, key: WrappedKey): Promise<void> {
+  const signing = { algorithm: 'PS256', hash: 'sha256' } as const
+  const message = random(32)
+  const signature = await hardware.sign(label, key, digest(signing.hash, message))
+  if (verifies(publicKeyOf(key.publicArea), signing, message, signature)) return
+  await hardware.forget(key)
+  throw new TouchstoneError(
+    'key.kind',
+    'this TPM signs PSS with the longest salt there is, which PS256 does not allow (RFC 7518 section 3.5)',
+  )
 }
 
 const DEFAULT_SIZE = 32

@@ -1,4 +1,6 @@
 import {
+  agreeRequest,
+  agreeResult,
   attestRequest,
   attestResult,
   certificateResult,
@@ -30,6 +32,7 @@ import {
 } from '../../wire/index.ts'
 import { TPMT_PUBLIC } from '../../tpm/index.ts'
 import { encode } from '../../codec/index.ts'
+import { agreeWith } from './agreement.ts'
 import { attestKey, certifyKey } from './credentials.ts'
 import { decryptWith } from './decryption.ts'
 import type { TenantKeys } from './deps.ts'
@@ -266,6 +269,19 @@ function secretRoutes(keys: TenantKeys): readonly Route<KeyAccess>[] {
       answer: decryptResult,
       codes: [...ONE, 'key.version', 'key.use', 'key.ciphertext', ...TPM],
       handle: ({ params, body }) => decryptWith(keys, params.name, body.ciphertext, body.version),
+    }),
+    defineRoute({
+      method: 'POST',
+      path: '/v1/keys/:name/agree',
+      operation: 'agree',
+      summary: "Agree on a secret with the holder of another key (ECDH), derived by HKDF or as the curve's coordinate.",
+      access: 'tenant',
+      params: keyPath,
+      body: agreeRequest,
+      bodyLimit: bodyOf(2 * KEY_LIMITS.derivation),
+      answer: agreeResult,
+      codes: [...ONE, 'key.version', 'key.use', 'key.peer', ...TPM],
+      handle: ({ params, body }) => agreeWith(keys, params.name, body),
     }),
     defineRoute({
       method: 'POST',

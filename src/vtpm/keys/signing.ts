@@ -1,4 +1,4 @@
-import { type KeyObject, verify as verifySignature } from 'node:crypto'
+import { constants, type KeyObject, verify as verifySignature } from 'node:crypto'
 import { equalBytes, toBase64Url, TouchstoneError } from '../../core/index.ts'
 import { digest as digestOf, HASHES, publicKeyOf } from '../../tpm/index.ts'
 import type { HashName } from '../../tpm/index.ts'
@@ -40,7 +40,9 @@ async function signWith(keys: TenantKeys, record: KeyRecord, { message, digest }
     return { ...said, signature }
   }
   const signature = await keys.hardware.sign(label, version, digest ?? digestOf(hash, message ?? EMPTY))
-  return algorithm === 'RS256' ? { ...said, signature } : { ...said, signature, der: derOf(signature) }
+  return algorithm === 'ES256' || algorithm === 'ES384'
+    ? { ...said, signature, der: derOf(signature) }
+    : { ...said, signature }
 
   function methodOf(of: KeyRecord) {
     const signing = signingOf(of)
@@ -74,7 +76,7 @@ export async function verify(
     const valid =
       record.kind === 'hmac-sha256'
         ? equalBytes(signature, await hmacOf(keys, record, version, message))
-        : verifies(publicKeyOf(version.publicArea), signing?.hash ?? 'sha256', message, signature, encoding)
+        : signing !== undefined && verifies(publicKeyOf(version.publicArea), signing, message, signature, encoding)
     if (valid) return { valid, version: version.version }
   }
   return { valid: false }
@@ -84,9 +86,19 @@ function hmacOf(keys: TenantKeys, { name }: KeyRecord, version: VersionRecord, m
   return keys.hardware.hmac({ name, version: version.version }, version, messageForHmac(message))
 }
 
-function verifies(key: KeyObject, hash: HashName, message: Buffer, signature: Buffer, encoding: 'raw' | 'der') {
-  const dsaEncoding = encoding === 'raw' ? 'ieee-p1363' : 'der'
-  return verifySignature(HASHES[hash].node, message, { key, dsaEncoding }, signature)
+/** As everybody else verifies it: of PS256 the salt is as long as the hash (RFC 7518 section 3.5). */
+export function verifies(
+  key: KeyObject,
+  { algorithm, hash }: { readonly algorithm: KeyAlgorithm; readonly hash: HashName },
+  message: Buffer,
+  signature: Buffer,
+  encoding: 'raw' | 'der' = 'raw',
+): boolean {
+  const how =
+    algorithm === 'PS256'
+      ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+      : { dsaEncoding: encoding === 'raw' ? ('ieee-p1363' as const) : encoding }
+  return verifySignature(HASHES[hash].node, message, { key, ...how }, signature)
 }
 
 /**

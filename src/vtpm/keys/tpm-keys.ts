@@ -4,6 +4,7 @@ import { responseCodeOf } from '../../device/index.ts'
 import {
   COMMANDS,
   padCoordinate,
+  storageKeyTemplate,
   TPM_RH,
   TPM_ST_TICKET,
   TPM2B_PRIVATE,
@@ -11,14 +12,7 @@ import {
   TPMT_PUBLIC,
 } from '../../tpm/index.ts'
 import type { PcrSelection, TpmtPublic, TpmtSignature } from '../../tpm/index.ts'
-import {
-  type LoadedObject,
-  type NodeAk,
-  type Roots,
-  type SealedBlob,
-  storageKeyTemplate,
-  type TpmClient,
-} from '../hardware/index.ts'
+import type { LoadedObject, NodeAk, Roots, SealedBlob, TpmClient } from '../hardware/index.ts'
 import type { KeyHardware, KeyLabel, WrappedKey } from './key-hardware.ts'
 import { KINDS, sealedUnder } from './kinds.ts'
 import { type TpmTurn, tpmTurns } from './tpm-turns.ts'
@@ -202,6 +196,13 @@ export function openTpmKeys(options: TpmKeysOptions): KeyHardware {
           throw await ciphertextProblem(client, error)
         }
       }),
+    agree: (label, key, inPoint) =>
+      turns.run(async (turn) => {
+        const keyHandle = await keyObject(turn, key)
+        const auth = await turn.use({ authValue: authOf(label), encrypt: true })
+        const { outPoint } = await client.run(COMMANDS.ECDH_ZGen, { keyHandle }, { inPoint }, [auth])
+        return padCoordinate(outPoint.x, fieldSizeOf(key.publicArea))
+      }),
     random: (size) =>
       turns.run(async (turn) => {
         const parts: Buffer[] = []
@@ -282,12 +283,18 @@ function decryptionScheme(publicArea: TpmtPublic) {
 
 const FIELD_SIZES: Readonly<Record<string, number>> = { nist_p256: 32, nist_p384: 48 }
 
-function rawSignature(publicArea: TpmtPublic, signature: TpmtSignature): Buffer {
-  if (signature.sigAlg === 'rsassa') return signature.sig
+function fieldSizeOf(publicArea: TpmtPublic): number {
   const size = publicArea.type === 'ecc' ? FIELD_SIZES[publicArea.parameters.curveID] : undefined
-  if (signature.sigAlg !== 'ecdsa' || size === undefined) {
+  if (size === undefined) throw new TouchstoneError('key.internal', 'a key on a curve that no kind has')
+  return size
+}
+
+function rawSignature(publicArea: TpmtPublic, signature: TpmtSignature): Buffer {
+  if (signature.sigAlg === 'rsassa' || signature.sigAlg === 'rsapss') return signature.sig
+  if (signature.sigAlg !== 'ecdsa') {
     throw new TouchstoneError('device.protocol', `the TPM signed with ${signature.sigAlg}`)
   }
+  const size = fieldSizeOf(publicArea)
   return Buffer.concat([padCoordinate(signature.signatureR, size), padCoordinate(signature.signatureS, size)])
 }
 

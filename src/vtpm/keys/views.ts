@@ -58,7 +58,7 @@ export function jwkOf(record: KeyRecord, version: VersionRecord): Jwk | undefine
   const signing = signingOf(record)
   // A key that is for both says neither: RFC 7517 section 4.2 lets `use` name one alone.
   const purpose = record.uses.length > 1 ? {} : { use: signing === undefined ? 'enc' : 'sig' }
-  const alg = record.uses.length > 1 ? {} : { alg: signing?.algorithm ?? 'RSA-OAEP-256' }
+  const alg = record.uses.length > 1 ? {} : { alg: signing?.algorithm ?? KINDS[record.kind].encryption }
   return Object.fromEntries(
     Object.entries({ ...members, ...purpose, ...alg, kid: kidOf(version) }).flatMap(([name, value]) =>
       typeof value === 'string' ? [[name, value]] : [],

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { z } from 'zod'
+import type { JsonValue } from '../../core/index.ts'
 
 /**
  * An entry is one line of JSON. Its `hash` is SHA-256 over the line's own bytes without that last member, and those
@@ -37,17 +38,38 @@ const entrySchema = z.union([
   z.strictObject({ ...chained, event: z.literal('closed') }),
   /** Files up to and with entry `through` were deleted to make room; `last` is the hash of that entry. */
   z.strictObject({ ...chained, event: z.literal('pruned'), through: z.int(), last: digest }),
-  /** Refusals that found neither disk nor memory. */
-  z.strictObject({ ...chained, event: z.literal('lost'), refusals: z.int() }),
+  /** Entries that found neither disk nor memory. */
+  z.strictObject({ ...chained, event: z.literal('lost'), entries: z.int() }),
+  /** Refusals of one tenant beyond those that are written whole: how many since when, and of which reasons. */
+  z.strictObject({
+    ...chained,
+    event: z.literal('refusals'),
+    tenant: z.string(),
+    refusals: z.int(),
+    since: z.iso.datetime(),
+    reasons: z.record(z.string(), z.int()),
+  }),
+  /** The word of the process that wrote entries `from` to `through` (`<seq>:<hash>`) of `chain`; see audit-checkpoint.ts. */
+  z.strictObject({
+    ...chained,
+    event: z.literal('checkpoint'),
+    chain: z.string(),
+    from: z.int(),
+    through: z.string(),
+    mac: digest,
+  }),
 ])
 
 export type AuditEntry = z.infer<typeof entrySchema>
+
+/** What an entry says, beside what chains it. */
+export type Members = Readonly<Record<string, JsonValue | undefined>>
 
 /** The line for `members` after `head`, with its newline, and the head that it makes. */
 export function writeEntry(
   head: ChainHead,
   time: string,
-  members: Readonly<Record<string, string | number | undefined>>,
+  members: Members,
 ): { readonly line: string; readonly head: ChainHead } {
   const seq = head.seq + 1
   const body = JSON.stringify({ seq, time, ...members, prev: head.hash })

@@ -41,6 +41,8 @@ export interface CommandRule {
   readonly time: keyof typeof TIME_LIMITS
   /** Tokens of the tenant's rate: what wears NV memory or keeps the TPM busy costs more than one. */
   readonly cost: number
+  /** Writes to NV memory, and so takes of a tenant's budget for that. */
+  readonly wearsNv: boolean
   /** Speaks for an identity or changes what lasts: written to the audit log even when it is let through. */
   readonly isAudited: boolean
   /** Makes a sequence object, whose saved context is good once. */
@@ -71,7 +73,7 @@ const OWN = allow()
 const NV = allow(undefined, owner)
 const ANY: Permission = { hierarchies: [owner, endorsement], anywhere: true }
 
-type Options = Partial<Pick<CommandRule, 'cost' | 'isAudited' | 'makesSequence' | 'special'>>
+type Options = Partial<Pick<CommandRule, 'cost' | 'wearsNv' | 'isAudited' | 'makesSequence' | 'special'>>
 
 function row(
   code: number,
@@ -80,14 +82,16 @@ function row(
   agent: Ruling,
   broker: Ruling,
   time: keyof typeof TIME_LIMITS = 'quick',
-  { cost = 1, isAudited = false, makesSequence = false, special }: Options = {},
+  { cost = 1, wearsNv = false, isAudited = false, makesSequence = false, special }: Options = {},
 ): CommandRule {
-  return { name, code, classes: { app, agent, broker }, time, cost, isAudited, makesSequence, special }
+  return { name, code, classes: { app, agent, broker }, time, cost, wearsNv, isAudited, makesSequence, special }
 }
 
-/** Each is an entry of the audit log, which all tenants share. */
+/** Each is an entry of the audit log, of which a tenant has a share. */
 const AUDITED = { isAudited: true, cost: 10 } as const
-const WEARS = { cost: 10 } as const
+const WEARS = { cost: 10, wearsNv: true } as const
+/** What comes and goes in NV memory is written down too. */
+const LASTS = { ...AUDITED, cost: 20, wearsNv: true } as const
 
 /**
  * Every command of TPM 2.0 Library Part 2 section 6.5.2 (revision 1.83), and who may send it. What is not here is denied:
@@ -97,19 +101,16 @@ const WEARS = { cost: 10 } as const
  */
 export const COMMAND_RULES: readonly CommandRule[] = [
   row(0x11f, 'NV_UndefineSpaceSpecial', OWNER, OWNER, OWNER),
-  row(0x120, 'EvictControl', OWNER, allow('evictOwn', owner), ANY, 'slow', { ...AUDITED, cost: 20 }),
+  row(0x120, 'EvictControl', OWNER, allow('evictOwn', owner), ANY, 'slow', LASTS),
   row(0x121, 'HierarchyControl', OWNER, OWNER, OWNER),
-  row(0x122, 'NV_UndefineSpace', NV, NV, ANY, 'slow', { ...AUDITED, cost: 20 }),
+  row(0x122, 'NV_UndefineSpace', NV, NV, ANY, 'slow', LASTS),
   row(0x124, 'ChangeEPS', OWNER, OWNER, OWNER),
   row(0x125, 'ChangePPS', OWNER, OWNER, OWNER),
   row(0x126, 'Clear', OWNER, OWNER, OWNER),
   row(0x127, 'ClearControl', OWNER, OWNER, OWNER),
   row(0x128, 'ClockSet', OWNER, OWNER, OWNER),
   row(0x129, 'HierarchyChangeAuth', OWNER, OWNER, OWNER),
-  row(0x12a, 'NV_DefineSpace', allow('nvDefine', owner), allow('nvDefine', owner), ANY, 'slow', {
-    ...AUDITED,
-    cost: 20,
-  }),
+  row(0x12a, 'NV_DefineSpace', allow('nvDefine', owner), allow('nvDefine', owner), ANY, 'slow', LASTS),
   row(0x12b, 'PCR_Allocate', OWNER, OWNER, OWNER),
   row(0x12c, 'PCR_SetAuthPolicy', OWNER, OWNER, OWNER),
   row(0x12d, 'PP_Commands', OWNER, OWNER, OWNER),

@@ -1,6 +1,7 @@
 export type { ChainHead } from './audit-entry.ts'
+export { ATTESTATION_CHAIN, tenantChain } from './audit-directory.ts'
 export { parseHead } from './audit-entry.ts'
-export type { AuditProblem, AuditReport } from './audit-verify.ts'
+export type { AuditReport } from './audit-verify.ts'
 export { verifyAuditFile, verifyAuditLog } from './audit-verify.ts'
 export type { ChannelChange } from './channel.ts'
 export type { LaneConfig, LaneHooks, RunningLane, ServedTenant, SocketTenant } from './start-lane.ts'

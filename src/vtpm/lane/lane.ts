@@ -16,7 +16,7 @@ import { tenantContexts } from './tenant-contexts.ts'
 import { assertTenant } from './tenant-ranges.ts'
 import { tenantRate } from './tenant-rate.ts'
 import { takeOver } from './tpm-state.ts'
-import type { AuditRecord, Lane, LaneParts, Priority, TenantConfig, TenantQuota } from './types.ts'
+import type { AuditLog, AuditRecord, Lane, LaneParts, Priority, TenantConfig, TenantQuota } from './types.ts'
 
 const SWEEP_EVERY = 5_000
 /**
@@ -26,7 +26,7 @@ const SWEEP_EVERY = 5_000
 const RETRY_AFTER = 1_000
 /** Commands of one tenant that wait or work; whoever asks and leaves would otherwise fill the memory with them. */
 const MOST_HELD = 256
-/** Tokens of a refusal: each is written down, on a disk and in a log that all tenants share. */
+/** Tokens of a refusal: it is the lane's work for nothing, and mostly a line of the audit log. */
 const REFUSAL_COST = 20
 /** The broker's own clients free what they make; this is against mistakes. */
 const CLIENT_QUOTA: TenantQuota = {
@@ -35,6 +35,7 @@ const CLIENT_QUOTA: TenantQuota = {
   nvBytes: 0,
   commandsPerSecond: Infinity,
   burst: Infinity,
+  nvWritesPerHour: Infinity,
 }
 
 /**
@@ -52,7 +53,14 @@ export async function createLane(parts: LaneParts): Promise<Lane> {
   const tenants = new Map<string, TenantConfig>()
   let isClosed = false
 
-  const record = (holder: Holder, judged: Judged, command: Buffer, rc: number, reason?: ErrorCode): void => {
+  const record = (
+    log: AuditLog,
+    holder: Holder,
+    judged: Judged,
+    command: Buffer,
+    rc: number,
+    reason?: ErrorCode,
+  ): void => {
     const outcome: AuditRecord['outcome'] = reason !== undefined ? 'refused' : rc === 0 ? 'done' : 'failed'
     // Handles were rewritten for the TPM; the digest is of what the tenant sent.
     if (isJob(judged)) {
@@ -61,7 +69,7 @@ export async function createLane(parts: LaneParts): Promise<Lane> {
     const { code, name } = isJob(judged) ? judged.rule : judged
     const digest = hash('sha256', command)
     const tenant = holder.config.name
-    audit.append({ tenant, code, command: name, outcome, rc, digest, ...(reason === undefined ? {} : { reason }) })
+    log.append({ tenant, code, command: name, outcome, rc, digest, ...(reason === undefined ? {} : { reason }) })
   }
 
   /** Gives the job turns until the TPM answers for good. */
@@ -80,6 +88,7 @@ export async function createLane(parts: LaneParts): Promise<Lane> {
 
   /** Answers a judged command, and writes down what has to be. Rejects where the TPM or the queue does. */
   const answer = async (
+    log: AuditLog,
     holder: Holder,
     judged: Judged,
     command: Buffer,
@@ -88,24 +97,24 @@ export async function createLane(parts: LaneParts): Promise<Lane> {
   ): Promise<Buffer> => {
     if (!isJob(judged)) {
       onRefused()
-      record(holder, judged, command, judged.refusal.rc, judged.refusal.reason)
+      record(log, holder, judged, command, judged.refusal.rc, judged.refusal.reason)
       return errorResponse(judged.refusal.rc)
     }
     const { isAudited } = judged.rule
-    if (isAudited && !audit.accepting) return errorResponse(TPM_RC.RETRY)
+    if (isAudited && !log.accepting) return errorResponse(TPM_RC.RETRY)
     let end: NonNullable<TurnEnd>
     try {
       end = await inTurns(judged, priority)
     } catch (error) {
-      if (isAudited) record(holder, judged, command, responseCodeFor(error))
+      if (isAudited) record(log, holder, judged, command, responseCodeFor(error))
       throw error
     }
     if (Buffer.isBuffer(end)) {
-      if (isAudited) record(holder, judged, command, rcOf(end))
+      if (isAudited) record(log, holder, judged, command, rcOf(end))
       return end
     }
     onRefused()
-    record(holder, judged, command, end.rc, end.reason)
+    record(log, holder, judged, command, end.rc, end.reason)
     return errorResponse(end.rc)
   }
 
@@ -149,12 +158,14 @@ export async function createLane(parts: LaneParts): Promise<Lane> {
   return {
     maxCommandSize: state.profile.maxCommandSize,
 
-    register(config, parent) {
+    register(config, parent, log = audit) {
       assertTenant(config, tenants.values(), parent !== undefined)
       const holder = newHolder(config, parent)
       const rate = tenantRate(config.quota.commandsPerSecond, config.quota.burst, clock.now())
       tenants.set(config.name, config)
       state.holders.add(holder)
+      const { nvWritesPerHour } = config.quota
+      const wear = tenantRate(nvWritesPerHour / 3600, Math.ceil(nvWritesPerHour / 6), clock.now())
       const onRefused = (): void => void rate.take(REFUSAL_COST, clock.now())
       const notNow = (): Promise<Buffer> => wait(RETRY_AFTER).then(() => errorResponse(TPM_RC.RETRY))
       let held = 0
@@ -162,7 +173,7 @@ export async function createLane(parts: LaneParts): Promise<Lane> {
         held += 1
         try {
           if (pause > 0) await wait(pause)
-          return await answer(holder, judged, command, config.priority, onRefused)
+          return await answer(log, holder, judged, command, config.priority, onRefused)
         } catch (error) {
           return errorResponse(responseCodeFor(error))
         } finally {
@@ -176,7 +187,13 @@ export async function createLane(parts: LaneParts): Promise<Lane> {
         if (held >= MOST_HELD) return notNow()
         const judged = judge(holder, command)
         const pause = rate.take(isJob(judged) ? judged.rule.cost : 1, now)
-        return pause === undefined ? notNow() : work(judged, command, pause)
+        if (pause === undefined) return notNow()
+        if (!isJob(judged) || !judged.rule.wearsNv) return work(judged, command, pause)
+        const rest = wear.take(1, now)
+        // Repeating at once is what a tool does that is told to retry; of this it makes an error.
+        return rest === undefined
+          ? work(tooMuchWear(judged), command, pause)
+          : work(judged, command, Math.max(pause, rest))
       }
       return {
         config,
@@ -188,7 +205,7 @@ export async function createLane(parts: LaneParts): Promise<Lane> {
       }
     },
 
-    client({ tenant, priority }) {
+    client({ tenant, priority, audit: log = audit }) {
       const config: TenantConfig = {
         name: tenant,
         class: 'broker',
@@ -204,7 +221,7 @@ export async function createLane(parts: LaneParts): Promise<Lane> {
         send(command) {
           // The caller's bytes stay as they are.
           const own = Buffer.from(command)
-          return answer(holder, judge(holder, own), own, priority)
+          return answer(log, holder, judge(holder, own), own, priority)
         },
         close: () => retire(holder),
       }
@@ -220,6 +237,11 @@ export async function createLane(parts: LaneParts): Promise<Lane> {
       for (const holder of [...state.holders]) await retire(holder)
     },
   }
+}
+
+/** As a TPM says that limits its writes itself. */
+function tooMuchWear({ rule: { code, name } }: Job): Judged {
+  return { refusal: { rc: TPM_RC.NV_RATE, reason: 'vtpm.nv_rate' }, code, name }
 }
 
 /** In the queue. A client of the broker may be called what a tenant is called, whose control socket cancels by name. */

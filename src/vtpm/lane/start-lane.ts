@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import { TouchstoneError, type Clock } from '../../core/index.ts'
 import { readIfThere, replaceFile } from '../ledger/index.ts'
 import type { ChainHead } from './audit-entry.ts'
-import { openAuditLog } from './audit.ts'
+import { openAuditLog, type OpenAuditLog } from './audit.ts'
+import { tenantChain } from './audit-directory.ts'
 import { openChannel, type ChannelChange } from './channel.ts'
 import { lockFile } from './channel-lock.ts'
 import { createLane } from './lane.ts'
 import { createScheduler } from './scheduler.ts'
 import { openTenantSocket } from './tenant-socket.ts'
-import type { AuditLog, ClientOptions, LaneClient, TenantConfig, TenantParent } from './types.ts'
+import type { ClientOptions, LaneClient, TenantConfig, TenantParent } from './types.ts'
 
 export interface LaneConfig {
   /** `device:/dev/tpm0` or `swtpm:path=/absolute/socket`. */
@@ -33,6 +34,8 @@ export interface SocketTenant {
   readonly uid: number | undefined
   /** The storage key that a tenant of class `app` keeps its keys under. */
   readonly parent?: TenantParent
+  /** Of what it did, how much is kept at least. */
+  readonly auditBytes?: number
 }
 
 export interface ServedTenant {
@@ -48,7 +51,7 @@ export interface RunningLane {
   /** Registers a tenant and serves it on `<runDir>/t/<name>/tpm` and `tpm.ctrl`. */
   serve(tenant: SocketTenant): Promise<ServedTenant>
   /** For what else on this node speaks for an identity. */
-  readonly audit: Pick<AuditLog, 'append' | 'accepting'>
+  readonly audit: Omit<OpenAuditLog, 'head' | 'close'>
   /** The last entry of the audit log; to be noted elsewhere. */
   readonly auditHead: ChainHead
   /** Closes the sockets, frees what all hold in the TPM, lets the TPM go and completes the audit log. */
@@ -107,16 +110,17 @@ export async function startLane(config: LaneConfig, hooks: LaneHooks = {}): Prom
     })
     return {
       client: (options) => lane.client(options),
-      async serve({ config: tenantConfig, uid, parent }) {
+      async serve({ config: tenantConfig, uid, parent, auditBytes }) {
         const { name } = tenantConfig
-        const tenant = lane.register(tenantConfig, parent)
+        const log = tenantConfig.class === 'app' ? await audit.of(tenantChain(name), auditBytes) : audit
+        const tenant = lane.register(tenantConfig, parent, log)
         try {
           const socket = await openTenantSocket({
             runDir,
             tenant: name,
             uid,
             lane: tenant,
-            audit,
+            audit: log,
             cancel() {
               if (scheduler.running === name) channel.cancel()
               else scheduler.cancelOldest(name)

@@ -29,11 +29,11 @@ export function assertTenant(tenant: TenantConfig, others: Iterable<TenantConfig
   if (hasParent && isWithin(tenant.persistentRange, PARENT_HANDLE)) {
     throw refused('its persistent handles take the place of its parent key, 0x81000001')
   }
-  const { objects, sessions, nvBytes, commandsPerSecond, burst } = tenant.quota
+  const { objects, sessions, nvBytes, commandsPerSecond, burst, nvWritesPerHour } = tenant.quota
   if (![objects, sessions, nvBytes].every((limit) => Number.isInteger(limit) && limit >= 0)) {
     throw refused('a quota is not a whole number')
   }
-  if (!(commandsPerSecond > 0) || !(burst >= 1)) throw refused('a rate is not positive')
+  if (!(commandsPerSecond > 0) || !(burst >= 1) || !(nvWritesPerHour >= 1)) throw refused('a rate is not positive')
   for (const [kind, space] of Object.entries(SPACES) as [keyof typeof SPACES, Range][]) {
     const range = tenant[kind]
     if (range === undefined) continue

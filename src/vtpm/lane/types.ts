@@ -18,6 +18,8 @@ export interface TenantQuota {
   /** Commands a second, and how many may come at once. */
   readonly commandsPerSecond: number
   readonly burst: number
+  /** Commands that write to NV memory, which wears; so many of an hour's may come at once as ten minutes have. */
+  readonly nvWritesPerHour: number
 }
 
 export interface TenantConfig {
@@ -132,6 +134,8 @@ export interface ClientOptions {
   /** Name in the queue (turns go round between names) and in the audit log; need not be a registered tenant. */
   readonly tenant: string
   readonly priority: Priority
+  /** Where it is written down what this client does; with the node's own unless told otherwise. */
+  readonly audit?: AuditLog | undefined
 }
 
 /** In-process access for the broker's own work, of class `broker`: structurally the Transport of src/device. */
@@ -143,8 +147,11 @@ export interface LaneClient {
 }
 
 export interface Lane {
-  /** Throws `vtpm.tenant_config` for a name that is taken or a range that cannot be. `parent` is for class `app`. */
-  register(config: TenantConfig, parent?: TenantParent): LaneTenant
+  /**
+   * Throws `vtpm.tenant_config` for a name that is taken or a range that cannot be. `parent` is for class `app`; what the
+   * tenant does is written to `log`, or with the node's own.
+   */
+  register(config: TenantConfig, parent?: TenantParent, log?: AuditLog): LaneTenant
   client(options: ClientOptions): LaneClient
   /** TPM_PT_MAX_COMMAND_SIZE: longer ones are refused before they are buffered. */
   readonly maxCommandSize: number

@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { TouchstoneError } from '../../core/index.ts'
@@ -17,8 +18,11 @@ const held = new Set<DatabaseSync>()
  */
 export function lockBrokerState(stateDir: string): StateLock {
   let database: DatabaseSync | undefined
+  const file = join(stateDir, 'lock')
   try {
-    database = new DatabaseSync(join(stateDir, 'lock'))
+    database = new DatabaseSync(file)
+    // Guests' users come by here; whoever may read a file can lock it, and keep the next broker from starting.
+    chmodSync(file, 0o600)
     database.exec('PRAGMA journal_mode = MEMORY; PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE')
   } catch (cause) {
     database?.close()

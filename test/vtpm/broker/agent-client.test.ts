@@ -28,7 +28,7 @@ async function agent(t: TestContext, listener: RequestListener | undefined) {
 
 test('an agent that is not there is broker.agent', async (t) => {
   const { client } = await agent(t, undefined)
-  await assert.rejects(client.isTrusted(), has('broker.agent'))
+  await assert.rejects(client.look(), has('broker.agent'))
 })
 
 test('a refusal comes through with its code', async (t) => {
@@ -40,13 +40,13 @@ test('a refusal comes through with its code', async (t) => {
 
 test('an agent that ends in the midst of its answer, or answers something else, is broker.agent', async (t) => {
   const dying = await agent(t, (request) => request.socket.destroy())
-  await assert.rejects(dying.client.isTrusted(), has('broker.agent'))
+  await assert.rejects(dying.client.look(), has('broker.agent'))
   const strange = await agent(t, (_request, response) => response.end('{"ready":"perhaps"}'))
-  await assert.rejects(strange.client.isTrusted(), has('broker.agent'))
+  await assert.rejects(strange.client.look(), has('broker.agent'))
 })
 
 test('a broker that stops does not wait for an answer', async (t) => {
   const { client, stop } = await agent(t, () => stop.abort())
   await assert.rejects(client.obtain('fleet', {}), has('broker.stopping'))
-  await assert.rejects(client.isTrusted(), has('broker.stopping'))
+  await assert.rejects(client.look(), has('broker.stopping'))
 })

@@ -32,7 +32,7 @@ tenants:
   - name: one
     uid: 1001
     serve: [keys]
-    quota: { objects: 3, sessions: 2, nvBytes: 512, keys: 5, commandsPerSecond: 10, burst: 20 }
+    quota: { objects: 3, sessions: 2, nvBytes: 512, keys: 5, commandsPerSecond: 10, burst: 20, nvWritesPerHour: 9 }
     nv: 0x01810000-0x0181000f
     persistent: 0x81020000-0x8102000f
     idle: 60
@@ -41,7 +41,10 @@ tenants:
   assert.equal(one.keys, 5)
   assert.deepEqual(one.lane.nvRange, [0x0181_0000, 0x0181_000f])
   assert.deepEqual(one.lane.persistentRange, [0x8102_0000, 0x8102_000f])
-  assert.deepEqual(one.lane.quota, { objects: 3, sessions: 2, nvBytes: 512, commandsPerSecond: 10, burst: 20 })
+  assert.deepEqual(one.lane.quota, {
+    ...{ objects: 3, sessions: 2, nvBytes: 512, commandsPerSecond: 10, burst: 20 },
+    nvWritesPerHour: 9,
+  })
 })
 
 test('every fault is reported at once, by its key', () => {

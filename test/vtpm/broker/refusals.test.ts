@@ -1,18 +1,26 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { TouchstoneError } from '../../../src/core/index.ts'
 import { refusalRecorder } from '../../../src/vtpm/broker/refusals.ts'
 import type { AuditRecord } from '../../../src/vtpm/lane/types.ts'
 
-test('a guest that tries without end does not fill the log, and does not silence another', () => {
-  let now = 0
+test('a refused control command is written down once, and acknowledged when it is on the disk', async () => {
   const records: AuditRecord[] = []
-  const record = refusalRecorder({ append: (entry) => void records.push(entry) }, { now: () => now })
-  const refused = { command: 'GET_STATEBLOB', reason: 'control.refused' } as const
-  for (let times = 0; times < 10_000; times++) record({ guest: 'noisy', ...refused })
-  record({ guest: 'quiet', ...refused })
-  const of = (guest: string) => records.filter(({ tenant }) => tenant === guest).length
-  assert.deepEqual([of('noisy'), of('quiet')], [20, 1])
-  now += 60_000
-  for (let times = 0; times < 10_000; times++) record({ guest: 'noisy', ...refused })
-  assert.equal(of('noisy'), 26)
+  let fullFor = 2
+  const record = refusalRecorder(
+    {
+      append: (entry) => void records.push(entry),
+      flush: () => (fullFor-- > 0 ? Promise.reject(new TouchstoneError('vtpm.audit_full')) : Promise.resolve()),
+    },
+    0,
+  )
+  // A timer that waits for the disk holds nobody's process.
+  const hold = setInterval(() => undefined, 1_000)
+  await record({ guest: 'guest', command: 'GET_STATEBLOB', reason: 'control.refused' })
+  clearInterval(hold)
+  assert.equal(fullFor, -1, 'not before the disk took it')
+  assert.deepEqual(
+    records.map(({ tenant, command, outcome, reason }) => [tenant, command, outcome, reason]),
+    [['guest', 'control GET_STATEBLOB', 'refused', 'control.refused']],
+  )
 })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { TouchstoneError } from '../../../src/core/index.ts'
 import type { EkCertificateRequest } from '../../../src/vtpm/guest/context.ts'
 import { certificateFor } from './ek-certificate.ts'
 import { A, B, booted, creation } from './guest-cases.ts'
@@ -159,38 +160,103 @@ test('rekeying gives a guest another key, and nothing of the old one stays', asy
   assert.equal(node.value(A), 1)
 })
 
-test('a certificate that comes later is written at the next start, and is that of the EK in the ledger', async (t) => {
-  const asked: EkCertificateRequest[] = []
-  let answer: 'pending' | 'wrong' | 'right' = 'pending'
-  const node = await machine(t, {
-    async obtainEkCertificate(request) {
-      asked.push(request)
-      if (answer === 'pending') throw new Error('the verifier cannot be reached')
-      return await certificateFor(answer === 'wrong' ? undefined : request.ekPublic)
+/** A verifier that cannot be reached, then answers, and what was asked of it. */
+function verifier() {
+  const state = { asked: [] as EkCertificateRequest[], answer: 'pending' as 'pending' | 'wrong' | 'right' }
+  return {
+    ...state,
+    obtainEkCertificate: async (request: EkCertificateRequest) => {
+      state.asked.push(request)
+      if (state.answer === 'pending') throw new TouchstoneError('broker.agent', 'nobody listens')
+      return await certificateFor(state.answer === 'wrong' ? undefined : request.ekPublic)
     },
-  })
+    answers: (next: typeof state.answer) => void (state.answer = next),
+  }
+}
+
+test('a certificate that comes later is written while the guest runs, and is that of the EK in the ledger', async (t) => {
+  const { asked, obtainEkCertificate, answers } = verifier()
+  const written: Buffer[] = []
+  const node = await machine(t, { obtainEkCertificate, onCertificate: (_, der) => void written.push(der) })
   const guests = await booted(node)
   await guests.create({ ...creation, guest: A })
   await guests.completeCertificates()
   const [first] = asked
   assert.deepEqual([first?.guest, first?.tenant, first?.generation], [A, 'lab', 1])
-  assert.equal((await guests.start(A)).certificate, 'pending')
-  answer = 'wrong'
+  const before = asked.length
+  const started = await guests.start(A)
+  assert.deepEqual([started.certificate, started.problem?.code], ['pending', 'broker.agent'])
+  assert.equal(asked.length, before + 1, 'each start asks')
+  answers('wrong')
   await guests.completeCertificates()
   assert.deepEqual(
-    [(await guests.describe(A)).certificate, (await guests.describe(A)).problem?.code],
-    ['pending', 'guest.certificate_wrong'],
+    [(await guests.describe(A)).certificate, (await guests.describe(A)).problem?.code, written.length],
+    ['pending', 'guest.certificate_wrong', 0],
   )
-  answer = 'right'
+  answers('right')
   await guests.completeCertificates()
   const obtained = await guests.describe(A)
-  assert.deepEqual([obtained.certificate, obtained.problem], ['obtained', undefined])
+  assert.deepEqual([obtained.certificate, obtained.problem, obtained.state], ['written', undefined, 'running'])
   assert.match(obtained.ekCertificate ?? '', /^-----BEGIN CERTIFICATE-----/)
+  assert.equal(written.length, 1)
   await guests.stop(A)
   assert.equal((await guests.start(A)).certificate, 'written')
-  const before = asked.length
+  const all = asked.length
   await guests.completeCertificates()
-  assert.equal(asked.length, before, 'it is not asked for again')
+  assert.deepEqual([asked.length, written.length], [all, 1], 'it is neither asked for nor written again')
+})
+
+test("a virtual machine's TPM is left alone while it runs, and has the certificate at its next start", async (t) => {
+  const { obtainEkCertificate, answers } = verifier()
+  const written: Buffer[] = []
+  const node = await machine(t, { obtainEkCertificate, onCertificate: (_, der) => void written.push(der) })
+  const guests = await booted(node)
+  await guests.create({ ...creation, attachment: 'qemu', guest: A })
+  assert.equal((await guests.start(A)).certificate, 'pending')
+  answers('right')
+  await guests.completeCertificates()
+  assert.deepEqual([(await guests.describe(A)).certificate, written.length], ['obtained', 0])
+  await guests.stop(A)
+  assert.equal((await guests.start(A)).certificate, 'written')
+  assert.equal(written.length, 1)
+})
+
+test('a TPM that somebody keeps to himself gets its certificate when he lets it go, or at the next start', async (t) => {
+  const { obtainEkCertificate, answers } = verifier()
+  let isBusy = true
+  let tried = 0
+  const onCertificate = () => {
+    tried += 1
+    if (isBusy) throw new TouchstoneError('guest.busy')
+  }
+  const node = await machine(t, { obtainEkCertificate, onCertificate })
+  const guests = await booted(node)
+  await guests.create({ ...creation, guest: A })
+  await guests.start(A)
+  answers('right')
+  await guests.completeCertificates()
+  assert.deepEqual([(await guests.describe(A)).certificate, tried], ['obtained', 1])
+  isBusy = false
+  await guests.completeCertificates()
+  assert.deepEqual([(await guests.describe(A)).certificate, tried], ['written', 2])
+})
+
+test('a start does not wait for long for a certificate that it can do without, and takes a late answer', async (t) => {
+  const answer = Promise.withResolvers<Buffer>()
+  let ekPublic: Buffer = Buffer.alloc(0)
+  const node = await machine(t, {
+    certificateWaitMs: 1,
+    async obtainEkCertificate(request) {
+      ekPublic = request.ekPublic
+      return await answer.promise
+    },
+  })
+  const guests = await booted(node)
+  await guests.create({ ...creation, guest: A })
+  assert.equal((await guests.start(A)).certificate, 'pending')
+  answer.resolve(await certificateFor(ekPublic))
+  await guests.completeCertificates()
+  assert.equal((await guests.describe(A)).certificate, 'written')
 })
 
 test('a guest that must have its certificate first waits for it', async (t) => {

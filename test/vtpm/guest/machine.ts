@@ -90,12 +90,25 @@ export function fakeTpm(): FakeTpm {
 export type MachineOptions = Partial<
   Pick<
     GuestsOptions,
-    'recoveryKey' | 'grantKey' | 'withoutGrant' | 'certificatePolicy' | 'obtainEkCertificate' | 'nodeId' | 'uidBase'
+    | 'recoveryKey'
+    | 'grantKey'
+    | 'withoutGrant'
+    | 'certificatePolicy'
+    | 'certificateWaitMs'
+    | 'obtainEkCertificate'
+    | 'confirmGrant'
+    | 'nodeId'
+    | 'uidBase'
   >
-> & { readonly tpm?: FakeTpm; readonly stateDir?: string }
+> & {
+  readonly tpm?: FakeTpm
+  readonly stateDir?: string
+  /** Told of each EK certificate that is written; rejects as a TPM does that somebody keeps to himself. */
+  readonly onCertificate?: (instance: Instance, certificate: Buffer) => void
+}
 
 export async function machine(t: Pick<TestContext, 'after'>, options: MachineOptions = {}): Promise<Machine> {
-  const { tpm = fakeTpm(), stateDir = await mkdtemp(join(tmpdir(), 'ts-guests-')), ...rest } = options
+  const { tpm = fakeTpm(), stateDir = await mkdtemp(join(tmpdir(), 'ts-guests-')), onCertificate, ...rest } = options
   t.after(() => rm(stateDir, { recursive: true, force: true }))
   const processes = new Set<Process>()
   let pids = 1000
@@ -140,7 +153,11 @@ export async function machine(t: Pick<TestContext, 'after'>, options: MachineOpt
         if (reached !== undefined && reached !== process) throw new Error('two TPMs of one guest can be reached')
         process.exposed = true
       }),
-    writeEkCertificate: (instance) => step(() => void processOf(instance)),
+    writeEkCertificate: (instance, certificate) =>
+      step(() => {
+        processOf(instance)
+        onCertificate?.(instance, certificate)
+      }),
     extract: ({ dir, key }) => step(() => readState(dir, key)),
     digest: (dir) => step(async () => hash('sha256', await readFile(join(dir, 'permall')), 'buffer')),
     adopt: ({ guest, dir }) =>

@@ -65,6 +65,32 @@ test('the EK certificate of a guest is in its TPM, where tools look for it', asy
   assert.deepEqual(await node.tool(A, 'tpm2_nvread', '0x1c0000a', '-C', 'o'), issued.at(-1))
 })
 
+test('an EK certificate that comes late is written into the TPM of the guest that runs, which keeps it', async (t) => {
+  let isReachable = false
+  let issued: Buffer = Buffer.alloc(0)
+  const node = await realNode(t, {
+    async obtainEkCertificate({ ekPublic }) {
+      if (isReachable) issued = await certificateFor(ekPublic)
+      return isReachable ? issued : 'pending'
+    },
+  })
+  const { guests } = await node.begin()
+  await guests.create({ ...creation, guest: A })
+  assert.equal((await guests.start(A)).certificate, 'pending')
+  await assert.rejects(node.tool(A, 'tpm2_nvread', '0x1c0000a', '-C', 'o'))
+  // What the guest has open in its TPM meanwhile stays as it is.
+  await node.tool(A, 'tpm2_startauthsession', '-S', 'session')
+  isReachable = true
+  await guests.completeCertificates()
+  const { certificate, generation } = await guests.describe(A)
+  assert.deepEqual([certificate, generation], ['written', 1])
+  assert.deepEqual(await node.tool(A, 'tpm2_nvread', '0x1c0000a', '-C', 'o'), issued)
+  await node.tool(A, 'tpm2_flushcontext', 'session')
+  await guests.stop(A)
+  await guests.start(A)
+  assert.deepEqual(await node.tool(A, 'tpm2_nvread', '0x1c0000a', '-C', 'o'), issued)
+})
+
 test('rolled back, damaged and cloned state of a real TPM is refused, the newest is not', async (t) => {
   const node = await realNode(t)
   const { guests } = await node.begin()

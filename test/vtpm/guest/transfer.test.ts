@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { TouchstoneError } from '../../../src/core/index.ts'
 import { agreeBy, spkiDigest, unwrapKey, wrapKey } from '../../../src/vtpm/guest/wrap.ts'
 import type { VtpmPackage } from '../../../src/wire/index.ts'
 import { DESTINATION, grantAuthority, SOURCE } from './grants.ts'
@@ -97,6 +98,36 @@ test('a package opens on the node of its grant alone, and as it left', async (t)
   await assert.rejects(there.import(grant, { ...left, transport }), { code: 'guest.wrap' })
   await assert.rejects(there.import(grant, { ...left, guest: B }), { code: 'guest.grant_rejected' })
   await there.import(grant, left)
+})
+
+test('a grant that was called off does nothing at once, on either side, and neither brings a state back', async (t) => {
+  const asked: string[] = []
+  let isOver = true
+  const { authority, source, destination, here, there } = await fleet(t, {
+    confirmGrant(token) {
+      asked.push(token)
+      return isOver ? Promise.reject(new TouchstoneError('grant.over')) : Promise.resolve()
+    },
+  })
+  const grant = authority.migrate(A, destination)
+  await assert.rejects(here.export(A, grant), { code: 'grant.over' })
+  assert.equal((await here.describe(A)).state, 'stopped')
+  const backup = await here.backup(A)
+  const back = authority.restore(A, backup.digest, source)
+  await assert.rejects(here.restore(A, { backup, grant: back, confirm: false }), { code: 'grant.over' })
+  assert.equal((await here.describe(A)).generation, 1)
+  isOver = false
+  const left = await here.export(A, grant)
+  isOver = true
+  await assert.rejects(there.import(grant, left), { code: 'grant.over' })
+  await assert.rejects(here.export(A, grant), { code: 'grant.over' })
+  assert.deepEqual(await there.list(), [])
+  isOver = false
+  await there.import(grant, left)
+  // What is no grant at all is nobody's to be asked about.
+  const before = asked.length
+  await assert.rejects(there.export(A, 'not a grant'), { code: 'grant.malformed' })
+  assert.equal(asked.length, before)
 })
 
 test('every grant that does not allow a move is refused, and nothing has happened', async (t) => {
@@ -218,6 +249,19 @@ test('a backup comes back with a grant for this very state, once, and above ever
   await assert.rejects(here.restore(A, { backup, grant, confirm: false }), { code: 'guest.grant_rejected' })
   const older = authority.restore(A, backup.digest, source, { jti: '01000000-0000-7000-8000-000000000000' })
   await assert.rejects(here.restore(A, { backup, grant: older, confirm: false }), { code: 'guest.grant_rejected' })
+})
+
+test('the escrow of a guest whose state lies in quarantine is shown with it', async (t) => {
+  const { recovery, source, here } = await fleet(t)
+  const recipient = spkiDigest(recovery.spki)
+  assert.equal((await here.describe(A)).escrow, recipient)
+  await source.damage(A, 1)
+  await assert.rejects(here.start(A), { code: 'guest.state_damaged' })
+  const { escrow, restorable, problem } = await here.describe(A)
+  assert.deepEqual(
+    [escrow, restorable.map(({ from }) => from), problem?.code],
+    [recipient, ['quarantine', 'previous'], 'guest.state_damaged'],
+  )
 })
 
 test('a running guest is backed up as a power cut would leave it, and not restored under itself', async (t) => {

@@ -9,12 +9,13 @@ import {
   nameOf,
   parsePcrSelection,
   qualifiedNameUnderEndorsement,
+  storageKeyTemplate,
   TPM2B_PUBLIC,
   TPMS_ATTEST,
   TPMT_SIGNATURE,
   verifySignature,
 } from '../../../src/tpm/index.ts'
-import { loadNodeAk, openRoots, openTpmClient, storageKeyTemplate } from '../../../src/vtpm/hardware/index.ts'
+import { loadNodeAk, openRoots, openTpmClient } from '../../../src/vtpm/hardware/index.ts'
 import type { Attestation } from '../../../src/vtpm/hardware/index.ts'
 import { freshTpm } from '../../fixtures/swtpm.ts'
 import type { TestTpm } from '../../fixtures/swtpm.ts'

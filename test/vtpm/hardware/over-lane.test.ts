@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import test from 'node:test'
 import { execa } from 'execa'
-import { openRoots, openTpmClient, storageKeyTemplate } from '../../../src/vtpm/hardware/index.ts'
+import { storageKeyTemplate } from '../../../src/tpm/index.ts'
+import { openRoots, openTpmClient } from '../../../src/vtpm/hardware/index.ts'
 import { startLane } from '../../../src/vtpm/lane/index.ts'
 import { makeBox, makeFleet, releaseFor } from './fleet.ts'
 
-const QUOTA = { objects: 16, sessions: 8, nvBytes: 0, commandsPerSecond: 1e6, burst: 1e6 }
+const QUOTA = { objects: 16, sessions: 8, nvBytes: 0, commandsPerSecond: 1e6, burst: 1e6, nvWritesPerHour: 1e6 }
 
 test('the roots share the lane with a tenant whose parent key they made', async (t) => {
   const fleet = makeFleet()

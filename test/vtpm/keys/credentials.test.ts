@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createPublicKey, generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto'
 import test from 'node:test'
+import { execa } from 'execa'
 import { compactVerify } from 'jose'
 import { appKeyDoor } from '../../../src/ca/issue-app-key.ts'
 import { makeRootCertificate, signerOf } from '../../../src/ca/index.ts'
@@ -86,7 +87,7 @@ test('a certificate is issued for a key that the AK certified, kept with it, and
   const node = await keyNode(t)
   const { obtain, asked, root } = await verifier(await node.enrol())
   const { client } = await node.serve('shop', { obtain })
-  for (const kind of ['ecdsa-p256', 'ecdsa-p384', 'rsa-2048'] as const) {
+  for (const kind of ['ecdsa-p256', 'ecdsa-p384', 'rsa-2048', 'rsa-pss-2048'] as const) {
     const { versions } = await client.create(kind, { kind })
     const [pem = '', above = ''] = await client.certificate(kind)
     const certificate = new X509Certificate(pem)
@@ -110,8 +111,15 @@ test('a certificate is issued for a key that the AK certified, kept with it, and
       ['shop', 'ecdsa-p256'],
       ['shop', 'ecdsa-p384'],
       ['shop', 'rsa-2048'],
+      ['shop', 'rsa-pss-2048'],
     ],
   )
+  for (const { request } of asked) {
+    const { stderr, stdout } = await execa('openssl', ['req', '-inform', 'DER', '-verify', '-noout'], {
+      input: request,
+    })
+    assert.match(stdout + stderr, /verify OK/)
+  }
   await node.restart()
   const { client: again } = await node.serve('shop')
   assert.equal((await again.get('ecdsa-p256')).versions[0]?.certificate?.length, 2)
@@ -129,5 +137,7 @@ test('what the verifier refuses reaches the app with its code, and keys that can
   await client.create('inbox', { kind: 'rsa-2048', uses: ['decrypt'] })
   await assert.rejects(client.certificate('k'), hasCode('issue.verdict'))
   await assert.rejects(client.certificate('mac'), hasCode('key.use'))
+  await client.create('meeting', { kind: 'ecdh-p256' })
   await assert.rejects(client.certificate('inbox'), hasCode('key.use'))
+  await assert.rejects(client.certificate('meeting'), hasCode('key.use'))
 })

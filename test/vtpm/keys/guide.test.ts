@@ -25,11 +25,11 @@ test('every example of the guide runs, in the order in which it stands there', a
     TOUCHSTONE_KEYS: path,
   }
   const shell = blocks(guide, 'sh')
-  assert.equal(shell.length, 5)
+  assert.equal(shell.length, 6)
   const { stdout } = await execa('bash', ['-euo', 'pipefail', '-c', shell.join('\n')], { cwd, env })
   assert.match(stdout, /Verified OK/)
   assert.match(stdout, /signed by orders, version 1/)
-  assert.match(stdout, /for you alone$/)
+  assert.match(stdout, /^for you alone/m)
   assert.equal(await readFile(join(cwd, 'password'), 'utf8'), 'correct horse')
 
   const [program = ''] = blocks(guide, 'ts')

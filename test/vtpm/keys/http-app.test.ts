@@ -155,6 +155,7 @@ test('the OpenAPI document has every route, and the schemas that read the reques
   const { paths } = z.object({ paths: z.record(z.string(), z.record(z.string(), z.unknown())) }).parse(body)
   assert.deepEqual(Object.keys(paths['/v1/keys/{name}'] ?? {}).sort(), ['delete', 'get', 'put'])
   assert.ok(paths['/v1/keys/{name}/token'])
+  assert.match(JSON.stringify(paths['/v1/keys/{name}/agree']), /key\.peer/)
   assert.match(JSON.stringify(paths['/v1/keys/{name}/sign']), /key\.digest/)
 })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { storageKeyTemplate, type LoadedObject } from '../../../src/vtpm/hardware/index.ts'
+import { storageKeyTemplate } from '../../../src/tpm/index.ts'
+import type { LoadedObject } from '../../../src/vtpm/hardware/index.ts'
 import { loadedKeys } from '../../../src/vtpm/keys/loaded-keys.ts'
 
 function fixture(capacity: number) {

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { createHash, createPublicKey, randomBytes, verify } from 'node:crypto'
+import {
+  constants,
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign as signWithKey,
+  verify,
+  type KeyObject,
+} from 'node:crypto'
 import { join } from 'node:path'
 import { writeFile, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -7,16 +16,25 @@ import test, { type TestContext } from 'node:test'
 import { execa } from 'execa'
 import { calculateJwkThumbprint, compactVerify, createLocalJWKSet, jwtVerify } from 'jose'
 import { z } from 'zod'
+import type { TenantKeys } from '../../../src/vtpm/keys/deps.ts'
+import { KINDS } from '../../../src/vtpm/keys/kinds.ts'
+import { createKey } from '../../../src/vtpm/keys/lifecycle.ts'
+import { oneAtATime } from '../../../src/vtpm/keys/one-at-a-time.ts'
 import { hasCode } from './has-code.ts'
 import { keyNode } from './key-node.ts'
 
 const MESSAGE = Buffer.from('order 17: two lamps')
 const jwks = z.object({ keys: z.array(z.looseObject({ kty: z.string() })) })
 
+const P1363 = { dsaEncoding: 'ieee-p1363' } as const
+const PSS = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 } as const
+const OPENSSL_PSS = ['-sigopt', 'rsa_padding_mode:pss', '-sigopt', 'rsa_pss_saltlen:digest']
+
 const ASYMMETRIC = [
-  { kind: 'ecdsa-p256', algorithm: 'ES256', hash: 'sha256' },
-  { kind: 'ecdsa-p384', algorithm: 'ES384', hash: 'sha384' },
-  { kind: 'rsa-2048', algorithm: 'RS256', hash: 'sha256' },
+  { kind: 'ecdsa-p256', algorithm: 'ES256', hash: 'sha256', how: P1363, openssl: [] },
+  { kind: 'ecdsa-p384', algorithm: 'ES384', hash: 'sha384', how: P1363, openssl: [] },
+  { kind: 'rsa-2048', algorithm: 'RS256', hash: 'sha256', how: {}, openssl: [] },
+  { kind: 'rsa-pss-2048', algorithm: 'PS256', hash: 'sha256', how: PSS, openssl: OPENSSL_PSS },
 ] as const
 
 async function scratch(t: TestContext): Promise<string> {
@@ -28,7 +46,7 @@ async function scratch(t: TestContext): Promise<string> {
 test('signatures verify with node:crypto, with OpenSSL and as tokens with jose', async (t) => {
   const { client } = await (await keyNode(t)).serve('shop')
   const directory = await scratch(t)
-  for (const { kind, algorithm, hash } of ASYMMETRIC) {
+  for (const { kind, algorithm, hash, how, openssl } of ASYMMETRIC) {
     const { versions, current, uses } = await client.create(kind, { kind })
     const { kid = '', publicKey } = versions[0] ?? {}
     assert.deepEqual([current, uses, publicKey?.jwk['alg']], [1, ['sign'], algorithm])
@@ -36,7 +54,7 @@ test('signatures verify with node:crypto, with OpenSSL and as tokens with jose',
     assert.equal(kid, await calculateJwkThumbprint(createPublicKey(pem).export({ format: 'jwk' })))
 
     const signed = await client.sign(kind, { message: MESSAGE })
-    const key = { key: createPublicKey(pem), dsaEncoding: 'ieee-p1363' } as const
+    const key = { key: createPublicKey(pem), ...how }
     assert.ok(verify(hash, MESSAGE, key, signed.signature), kind)
     const digest = await client.sign(kind, { digest: createHash(hash).update(MESSAGE).digest() })
     assert.ok(verify(hash, MESSAGE, key, digest.signature), kind)
@@ -48,6 +66,7 @@ test('signatures verify with node:crypto, with OpenSSL and as tokens with jose',
     const checked = await execa('openssl', [
       'dgst',
       `-${hash}`,
+      ...openssl,
       '-verify',
       files.pem,
       '-signature',
@@ -141,6 +160,64 @@ test('after a rotation the new version signs, and the old one verifies until it 
   assert.equal((await client.rotate('ecdsa-p256')).current, 4, 'a number is never given twice')
   await assert.rejects(client.remove('ecdsa-p256', 3), hasCode('key.version'))
 })
+
+test('a signature with another padding or salt is none of a PSS key', async (t) => {
+  const { client } = await (await keyNode(t)).serve('shop')
+  const { versions } = await client.create('pss', { kind: 'rsa-pss-2048' })
+  const { signature } = await client.sign('pss', { message: MESSAGE })
+  const pem = versions[0]?.publicKey?.pem ?? ''
+  assert.equal(await client.verify('pss', MESSAGE, signature), 1)
+  assert.ok(!verify('sha256', MESSAGE, { key: createPublicKey(pem), saltLength: 0, padding: PSS.padding }, signature))
+  assert.ok(!verify('sha256', MESSAGE, pem, signature))
+  assert.equal(await client.verify('pss', Buffer.from('order 18'), signature), undefined)
+  await client.rotate('pss')
+  const after = await client.sign('pss', { message: MESSAGE })
+  assert.deepEqual(
+    [await client.verify('pss', MESSAGE, signature), await client.verify('pss', MESSAGE, after.signature)],
+    [1, 2],
+  )
+  await assert.rejects(client.create('both', { kind: 'rsa-pss-2048', uses: ['sign', 'decrypt'] }), hasCode('key.use'))
+})
+
+test('a TPM that takes the longest salt makes no PSS key, and says why', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const modulus = Buffer.from(publicKey.export({ format: 'jwk' }).n ?? '', 'base64url')
+  const template = KINDS['rsa-pss-2048'].template(['sign'])
+  assert.ok(template.type === 'rsa')
+  const key = {
+    blob: { public: Buffer.alloc(0), private: Buffer.alloc(0) },
+    publicArea: { ...template, unique: modulus },
+  }
+  let stored = 0
+  const forgotten: unknown[] = []
+  for (const saltLength of [32, 222]) {
+    // A TPM of revision 1.38 or older cannot be had on demand: this is how it signs.
+    const keys = {
+      store: { keys: new Map(), damaged: new Map(), put: () => Promise.resolve(void (stored += 1)) },
+      hardware: {
+        create: () => Promise.resolve(key),
+        sign: (_label: unknown, _key: unknown, digest: Buffer) =>
+          Promise.resolve(pssOf(privateKey, digest, saltLength)),
+        forget: (of: unknown) => Promise.resolve(void forgotten.push(of)),
+      },
+      quota: { keys: 1 },
+      audit: { accepting: true, append: () => undefined },
+      clock: Date,
+      random: () => MESSAGE,
+      changes: oneAtATime(),
+    } as unknown as TenantKeys
+    const made = createKey(keys, 'pss', { kind: 'rsa-pss-2048' })
+    if (saltLength === 32) await made
+    else await assert.rejects(made, hasCode('key.kind'))
+  }
+  assert.deepEqual([stored, forgotten], [1, [key]])
+})
+
+/** The message that the broker tries it with is known here, so its digest need not be signed as one. */
+function pssOf(key: KeyObject, digest: Buffer, saltLength: number): Buffer {
+  assert.deepEqual(digest, createHash('sha256').update(MESSAGE).digest())
+  return signWithKey('sha256', MESSAGE, { key, padding: PSS.padding, saltLength })
+}
 
 test('ECDSA signatures are verified in DER too', async (t) => {
   const { client } = await (await keyNode(t)).serve('shop')

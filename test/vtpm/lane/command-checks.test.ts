@@ -9,7 +9,7 @@ const TENANT: TenantConfig = {
   name: 'app',
   class: 'app',
   priority: 'apps',
-  quota: { objects: 1, sessions: 1, nvBytes: 1, commandsPerSecond: 1, burst: 1 },
+  quota: { objects: 1, sessions: 1, nvBytes: 1, commandsPerSecond: 1, burst: 1, nvWritesPerHour: 1 },
   nvRange: [0x01800010, 0x0180001f],
   persistentRange: [0x81010000, 0x8101000f],
   idleTimeoutMs: 1,

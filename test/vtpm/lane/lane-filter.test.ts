@@ -20,6 +20,7 @@ import {
 
 const EMPTY = Buffer.alloc(0)
 const RC_NV_SPACE = 0x14b
+const RC_NV_RATE = 0x920
 const RC_HANDLE_1 = 0x18b
 const RC_HANDLE_2 = 0x28b
 const RC_HIERARCHY_1 = 0x185
@@ -271,4 +272,37 @@ test('commands that speak for an identity are written down when they are done', 
   await testParent('agent').load((command) => agent.submit(command))
   const [record] = lane.records
   assert.deepEqual([record?.command, record?.outcome, record?.rc], ['CreatePrimary', 'done', 0])
+})
+
+test('a tenant that writes to NV memory too often is refused what wears it, alone and for a while', async (t) => {
+  const lane = await freshLane(t)
+  const nvIndex = 0x01800010
+  const quota = { nvWritesPerHour: 60, nvBytes: 1024 }
+  const greedy = lane.tenant('greedy', { nvRange: OWN_RANGE, quota })
+  const other = lane.tenant('other', { nvRange: [0x01800020, 0x0180002f], quota })
+  const write = (tenant: LaneTenant, index = nvIndex) =>
+    rcOf(tenant, COMMANDS.NV_Write, { authHandle: index, nvIndex: index }, { data: Buffer.of(1), offset: 0 })
+  assert.equal(await define(greedy, nvIndex, 8), 0)
+  for (let count = 0; count < 10; count += 1) assert.equal(await write(greedy), 0)
+  const refusals = [await write(greedy), await define(greedy, nvIndex + 1, 8), await write(greedy)]
+  assert.deepEqual(refusals, [RC_NV_RATE, RC_NV_RATE, RC_NV_RATE])
+  assert.ok(lane.records.slice(-3).every(({ reason, outcome }) => reason === 'vtpm.nv_rate' && outcome === 'refused'))
+  // Nothing of that reached the TPM, reading costs nothing, and nobody else is held back.
+  const sent = lane.sent.length
+  await write(greedy)
+  assert.equal(lane.sent.length, sent)
+  const handles = { authHandle: nvIndex, nvIndex }
+  assert.equal(await rcOf(greedy, COMMANDS.NV_Read, handles, { size: 1, offset: 0 }), 0)
+  assert.equal(await define(other, 0x01800020, 8), 0)
+  assert.equal(await write(other, 0x01800020), 0)
+  lane.now += 120_000
+  assert.equal(await write(greedy), 0)
+})
+
+test('every command that writes to NV memory takes of that budget, and no other', () => {
+  const wearing = COMMAND_RULES.filter(({ wearsNv }) => wearsNv).map(({ name }) => name)
+  assert.deepEqual(wearing, [
+    ...['EvictControl', 'NV_UndefineSpace', 'NV_DefineSpace', 'NV_Increment', 'NV_SetBits', 'NV_Extend', 'NV_Write'],
+    ...['NV_WriteLock', 'NV_ChangeAuth', 'NV_ReadLock'],
+  ])
 })

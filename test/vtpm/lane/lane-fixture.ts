@@ -29,7 +29,14 @@ interface TenantOptions {
   readonly parent?: TenantParent
 }
 
-const QUOTA: TenantQuota = { objects: 16, sessions: 8, nvBytes: 1024, commandsPerSecond: 1e6, burst: 1e6 }
+const QUOTA: TenantQuota = {
+  objects: 16,
+  sessions: 8,
+  nvBytes: 1024,
+  commandsPerSecond: 1e6,
+  burst: 1e6,
+  nvWritesPerHour: 1e6,
+}
 
 /** A lane over any channel; the waits of the lane take no time, and are counted into its clock. */
 export async function laneOver(channel: HardwareChannel): Promise<TestLane> {

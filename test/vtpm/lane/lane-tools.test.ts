@@ -52,7 +52,7 @@ async function lane(t: TestContext) {
       name: `t${number}`,
       class: of,
       priority: 'apps',
-      quota: { objects: 8, sessions: 8, nvBytes: 1024, commandsPerSecond: 1e6, burst: 1e6 },
+      quota: { objects: 8, sessions: 8, nvBytes: 1024, commandsPerSecond: 1e6, burst: 1e6, nvWritesPerHour: 1e6 },
       nvRange: [0x01800000 + 16 * number, 0x0180000f + 16 * number],
       persistentRange: undefined,
       idleTimeoutMs: 60_000,

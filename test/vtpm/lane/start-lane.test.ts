@@ -17,7 +17,14 @@ function tenant(name: string, options: Partial<TenantConfig> = {}): TenantConfig
     name,
     class: 'agent',
     priority: 'apps',
-    quota: { objects: 8, sessions: 6, nvBytes: 0, commandsPerSecond: 100_000, burst: 100_000 },
+    quota: {
+      objects: 8,
+      sessions: 6,
+      nvBytes: 0,
+      commandsPerSecond: 100_000,
+      burst: 100_000,
+      nvWritesPerHour: 100_000,
+    },
     nvRange: undefined,
     persistentRange: undefined,
     idleTimeoutMs: 3_600_000,
@@ -94,7 +101,7 @@ test('two tenants use the one TPM with unmodified tools, and what is refused is 
   await lane.close()
   const report = await verifyAuditLog(config.stateDir, { expected: head })
   assert.deepEqual(report.problems, [])
-  const log = await readFile(join(config.stateDir, 'audit', '0000000000000001.jsonl'), 'utf8')
+  const log = await readFile(join(config.stateDir, 'audit', 'refused', '0000000000000001.jsonl'), 'utf8')
   assert.match(log, /"tenant":"one","command":"[A-Za-z0-9_]*Clear[A-Za-z]*","code":"0x00000126","outcome":"refused"/)
 })
 

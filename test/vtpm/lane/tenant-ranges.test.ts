@@ -7,7 +7,7 @@ const TENANT: TenantConfig = {
   name: 'app-1',
   class: 'app',
   priority: 'apps',
-  quota: { objects: 1, sessions: 1, nvBytes: 0, commandsPerSecond: 1, burst: 1 },
+  quota: { objects: 1, sessions: 1, nvBytes: 0, commandsPerSecond: 1, burst: 1, nvWritesPerHour: 1 },
   nvRange: [0x01800000, 0x0180000f],
   persistentRange: [0x81000010, 0x8100001f],
   idleTimeoutMs: 1,
@@ -31,6 +31,7 @@ const REFUSED: readonly (readonly [why: string, tenant: Partial<TenantConfig>, h
   ['with half an object', { quota: { ...TENANT.quota, objects: 0.5 } }],
   ['with fewer than no sessions', { quota: { ...TENANT.quota, sessions: -1 } }],
   ['that may never send a command', { quota: { ...TENANT.quota, commandsPerSecond: 0 } }],
+  ['that may never write', { quota: { ...TENANT.quota, nvWritesPerHour: 0 } }],
   ['without a burst', { quota: { ...TENANT.quota, burst: 0 } }],
   ['of class agent with a parent key', { class: 'agent' }, true],
 ]

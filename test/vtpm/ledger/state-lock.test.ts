@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -14,6 +14,8 @@ test('one broker has the state directory, in this process or another, until it e
   t.after(() => rm(dir, { recursive: true, force: true }))
   const lock = lockBrokerState(dir)
   assert.throws(() => lockBrokerState(dir), { code: 'broker.locked' })
+  // Whoever may read it can lock it.
+  assert.equal((await stat(join(dir, 'lock'))).mode & 0o777, 0o600)
   lock.release()
   const script = `import { lockBrokerState } from ${JSON.stringify(MODULE)}; lockBrokerState(process.argv[1]); console.log('held'); setInterval(() => {}, 1e6)`
   const other = spawn(process.execPath, ['--input-type=module', '-e', script, dir], {

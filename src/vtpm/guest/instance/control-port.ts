@@ -2,11 +2,11 @@ import { chmod, rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isTouchstoneError } from '../../../core/index.ts'
-import type { SwtpmControl } from '../../../device/index.ts'
+import type { SwtpmControl } from '../../../device/swtpm-control.ts'
 import { controlAnswer, parseControl, RESULT, type ControlCommand } from './control-commands.ts'
 import { ATTACHED, decideControl, NOT_ATTACHED, type ControlAction, type ControlState } from './control-rules.ts'
 import { receiveDataChannel } from './handshake.ts'
-import type { SwtpmProgram } from './program.ts'
+import type { SwtpmProgram } from './features.ts'
 import type { Attachment, RefusedControl } from './types.ts'
 
 /** What a port does with the TPM behind it. Results are swtpm's; 0 is success. */
@@ -22,8 +22,8 @@ export interface ControlTarget {
   /** One after the other with whatever else is done to this TPM. */
   exclusively<T>(work: () => Promise<T>): Promise<T>
   /**
-   * A virtual machine has the data channel. Where its control connection is lost, as after a crash of the broker, nobody
-   * else gets one: QEMU never connects again, and to anybody else a reset is not due.
+   * A virtual machine has the data channel. Where its control connection is lost, as after the death of a control keeper,
+   * nobody else gets one: QEMU never connects again, and to anybody else a reset is not due.
    */
   readonly attached: boolean
 }

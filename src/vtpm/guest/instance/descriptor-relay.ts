@@ -3,8 +3,9 @@ import { openFdPassing } from './fd-passing.ts'
 /**
  * A program: `descriptor-relay CONTROL`. It inherits a guest's control connection as descriptor 3 and takes the first thing
  * that comes over it. Where that is CMD_SET_DATAFD with a socket, it passes both on to swtpm's control socket and says what
- * swtpm answered: `passed 00000000`. Bytes without a descriptor it repeats: `other <hex>`. Then it ends; the broker has the
- * connection too, and goes on with it. A descriptor at which Node aborts ends this process and nothing else.
+ * swtpm answered: `passed 00000000`. Bytes without a descriptor it repeats: `other <hex>`. Then it ends; the control
+ * keeper has the connection too, and goes on with it. A descriptor at which Node aborts ends this process and nothing else.
+ * A keeper of an older Touchstone may start this file: what the two say to each other stays as it is.
  */
 
 const SET_DATAFD = '00000010'

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { TouchstoneError } from '../../../core/index.ts'
 import { relayProgram } from './descriptor-relay.ts'
 import { openFdPassing } from './fd-passing.ts'
-import type { SwtpmProgram } from './program.ts'
+import type { SwtpmProgram } from './features.ts'
 
 /** From a connection to its first bytes: QEMU's come at once. */
 const PATIENCE = 15_000

@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { isTouchstoneError } from '../../../core/index.ts'
-import { swtpmControl } from '../../../device/index.ts'
+import { swtpmControl } from '../../../device/swtpm-control.ts'
 import type { SwtpmProcess } from './process.ts'
 
 /**
@@ -8,7 +8,10 @@ import type { SwtpmProcess } from './process.ts'
  * command that says so, and keeps every descriptor that it refuses, so that asking with one would fill its table. It closes
  * the channel when the other end is gone.
  */
-export async function hasDataChannel({ identity, controlPath }: SwtpmProcess): Promise<boolean> {
+export async function hasDataChannel({
+  identity,
+  controlPath,
+}: Pick<SwtpmProcess, 'identity' | 'controlPath'>): Promise<boolean> {
   const directory = `/proc/${identity.pid}/fd`
   const names = await readdir(directory).catch(() => [])
   const links = await Promise.all(names.map((name) => readlink(`${directory}/${name}`).catch(() => '')))

@@ -4,6 +4,7 @@ export type {
   GuestEk,
   Instance,
   InstanceEnd,
+  KeeperNews,
   LaunchOptions,
   ManufacturedTpm,
   RefusedControl,

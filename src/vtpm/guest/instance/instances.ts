@@ -5,14 +5,18 @@ import { readEks } from './eks.ts'
 import { endProcess } from './end-process.ts'
 import { manufactureTpm, startUp } from './guest-tpm.ts'
 import { assertFdPassing } from './handshake.ts'
+import { openKeepers } from './keeper/index.ts'
 import { createPool } from './pool.ts'
 import { findProcess, startProcess } from './process.ts'
-import { FEATURE, findSwtpm, type SwtpmProgram } from './program.ts'
+import { FEATURE, type SwtpmProgram } from './features.ts'
+import { findSwtpm } from './program.ts'
 import { eksOf, openRunFiles } from './run-files.ts'
 import { createRunningTpm, type RunningContext, type RunningTpm } from './running-tpm.ts'
+import { withScratchClient } from './scratch-client.ts'
 import { withScratchTpm, type ScratchOptions } from './scratch-tpm.ts'
 import { openStateFile } from './state-file.ts'
-import { digestState, dropVolatileState, prepareStateDir, readState, syncState } from './state-dir.ts'
+import { digestState, dropVolatileState, prepareStateDir, readState } from './state-dir.ts'
+import { syncState } from './sync-state.ts'
 import type {
   GuestEk,
   Instance,
@@ -29,16 +33,17 @@ const MOST_LEFT = 4096
 
 /** Finds swtpm, makes the directories, and begins to fill the pool. Rejects with `guest.swtpm` or `guest.path`. */
 export async function openSwtpmInstances(options: SwtpmInstancesOptions): Promise<SwtpmInstances> {
-  const { runDir, poolSize, control = 'filtered', rsaEk = true, onRefused, onReset } = options
+  const { runDir, poolSize, control = 'filtered', rsaEk = true, build = '' } = options
   const [program, files] = await Promise.all([findSwtpm(), openRunFiles(runDir)])
-  const context: RunningContext = {
-    program,
-    privateDir: files.privateDir,
-    files,
-    control,
-    onRefused: onRefused ?? (() => undefined),
-    onReset: onReset ?? (() => undefined),
-  }
+  const keepers = await openKeepers({
+    ...{ runDir, program, build, ahead: poolSize > 0 },
+    onRefused: options.onRefused ?? (() => Promise.resolve()),
+    onReset: options.onReset ?? (() => undefined),
+    onNews: options.onKeeper ?? (() => undefined),
+  })
+  // An end that no broker saw, or no broker recorded.
+  for (const guest of keepers.guests) if ((await files.read(guest)) === undefined) await keepers.withdraw(guest, true)
+  const context: RunningContext = { program, privateDir: files.privateDir, files, control, keepers }
   const running = new Map<Instance, RunningTpm>()
   /** EKs of the blobs that were handed out: a blob is launched as it was taken, and its TPM need not be asked again. */
   const known = new WeakMap<Buffer, ManufacturedTpm['eks']>()
@@ -51,7 +56,7 @@ export async function openSwtpmInstances(options: SwtpmInstancesOptions): Promis
     return tpm
   }
   const manufacture = async (isBackground: boolean): Promise<ManufacturedTpm> =>
-    await withScratchTpm(
+    await withScratchClient(
       context,
       { from: 'nothing' },
       async ({ control: own, client }) => {
@@ -64,7 +69,7 @@ export async function openSwtpmInstances(options: SwtpmInstancesOptions): Promis
 
   const eksOfBlob = async (blob: Buffer, scratch: ScratchOptions): Promise<ManufacturedTpm['eks']> =>
     known.get(blob) ??
-    (await withScratchTpm(
+    (await withScratchClient(
       context,
       { from: 'blob', blob },
       async ({ client }) => {
@@ -143,6 +148,7 @@ export async function openSwtpmInstances(options: SwtpmInstancesOptions): Promis
     const process = await findProcess(identity, { stateDir: dir, socketDir })
     const eks = eksOf(record)
     if (process === undefined || eks === undefined) {
+      await keepers.withdraw(guest, true)
       await files.remove(guest, socketDir)
       return undefined
     }
@@ -169,7 +175,7 @@ export async function openSwtpmInstances(options: SwtpmInstancesOptions): Promis
       (await running.get(instance)?.stop(force)) ?? (await instance.ended),
     async close() {
       await pool.close()
-      await Promise.all([...running.values()].map((tpm) => tpm.release()))
+      await keepers.close()
       running.clear()
     },
   }

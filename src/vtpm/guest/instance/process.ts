@@ -3,9 +3,9 @@ import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isTouchstoneError, TouchstoneError } from '../../../core/index.ts'
-import { swtpmControl, type SwtpmControl } from '../../../device/index.ts'
+import { swtpmControl, type SwtpmControl } from '../../../device/swtpm-control.ts'
 import { argumentsOf, identifyProcess, isSameProcess, type ProcessIdentity } from './process-identity.ts'
-import { FEATURE, type SwtpmProgram } from './program.ts'
+import { FEATURE, type SwtpmProgram } from './features.ts'
 
 export interface ProcessOptions {
   readonly program: SwtpmProgram
@@ -35,7 +35,7 @@ export interface SwtpmProcess {
 
 const START_TIMEOUT = 10_000
 /** swtpm serves its sockets one after the other: a control command waits for the TPM command that runs. */
-const CONTROL_TIMEOUT = 60_000
+export const CONTROL_TIMEOUT = 60_000
 /** How often a process that is nobody's child here is looked at. */
 const LOOK_EVERY = 500
 

@@ -3,31 +3,13 @@ import { delimiter, isAbsolute, join } from 'node:path'
 import { execa } from 'execa'
 import { z } from 'zod'
 import { TouchstoneError } from '../../../core/index.ts'
+import { FEATURE, type SwtpmProgram } from './features.ts'
 
 const capabilities = z.object({
   type: z.literal('swtpm'),
   features: z.array(z.string()).max(256),
   version: z.string().max(64).default('before 0.7'),
 })
-
-/** The swtpm that was found, and what it can. */
-export interface SwtpmProgram {
-  readonly path: string
-  /** `prlimit` of util-linux, which sets limits and becomes swtpm. */
-  readonly prlimit: string
-  readonly version: string
-  readonly features: readonly string[]
-}
-
-/** The verbs of `--print-capabilities` (swtpm(8)) that change how it is run. */
-export const FEATURE = {
-  keyFd: 'cmdarg-key-fd',
-  seccomp: 'cmdarg-seccomp',
-  /** It writes state through to the disk before it answers; without it a power cut may lose what was acknowledged. */
-  fsync: 'tpmstate-dir-backend-opt-fsync',
-  /** It sends TPM2_Shutdown by itself when it ends in order; the option to leave that out came with it. */
-  autoShutdown: 'flags-opt-disable-auto-shutdown',
-} as const
 
 /** Looks in PATH and asks what it can. Rejects with `guest.swtpm` where it is missing or cannot be used safely. */
 export async function findSwtpm(path: string = process.env['PATH'] ?? ''): Promise<SwtpmProgram> {

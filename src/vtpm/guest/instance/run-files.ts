@@ -2,14 +2,14 @@ import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/p
 import { join } from 'node:path'
 import { z } from 'zod'
 import { TouchstoneError } from '../../../core/index.ts'
-import { swtpmControl } from '../../../device/index.ts'
+import { swtpmControl } from '../../../device/swtpm-control.ts'
 import { guestBytes, readIfThere } from '../../ledger/index.ts'
 import { giveDirectory } from './state-dir.ts'
 import type { GuestEk } from './types.ts'
 
 /**
- * Below the run directory: `g/<short>/` is what a guest's side sees, `i/<short>-…/` has swtpm's own sockets, and
- * `i/<short>.json` is what a broker must know to find a TPM again that it did not start.
+ * Below the run directory: `g/<short>/` is what a guest's side sees, `i/<short>-…/` has swtpm's own sockets,
+ * `i/<short>.json` is what a broker must know to find a TPM again that it did not start, and `k/` is the control keeper's.
  */
 
 /** sun_path holds 108 bytes with its NUL; the longest path here is 36 bytes below the run directory. */
@@ -130,7 +130,13 @@ async function sweep(privateDir: string): Promise<void> {
     const record = content === undefined ? undefined : parseRecord(content)
     if (record !== undefined) kept.add(record.socketDir)
   }
-  for (const dir of names.filter((name) => SOCKET_DIR.test(name)).map((name) => join(privateDir, name))) {
+  await sweepScratch(privateDir, kept)
+}
+
+/** The same of everything below `parent` but the socket directories in `kept`. */
+export async function sweepScratch(parent: string, kept: ReadonlySet<string> = new Set()): Promise<void> {
+  const names = await readdir(parent).catch(() => [])
+  for (const dir of names.filter((name) => SOCKET_DIR.test(name)).map((name) => join(parent, name))) {
     if (kept.has(dir)) continue
     await swtpmControl(join(dir, 'ctrl'), 1_000)
       .shutdown()

@@ -1,25 +1,27 @@
-import { lchown, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { TouchstoneError } from '../../../core/index.ts'
-import { openControlPort, type ControlPort, type ControlTarget } from './control-port.ts'
 import { onDataSocket } from './data-channel.ts'
 import { endProcess } from './end-process.ts'
 import { closePlatform, platformAuthOf, shutDown, startUp, writeCertificate } from './guest-tpm.ts'
-import { hasDataChannel, isControlHeld } from './held-channel.ts'
+import { isControlHeld } from './held-channel.ts'
+import type { Exposure, Keepers } from './keeper/index.ts'
 import type { SwtpmProcess } from './process.ts'
 import { publishSocket } from './public-sockets.ts'
 import { recordEks, type RunFiles } from './run-files.ts'
+import { onClient } from './scratch-client.ts'
 import type { ScratchRuntime } from './scratch-tpm.ts'
+import { shutDownAt } from './shut-down.ts'
 import { continueInCopy } from './state-copy.ts'
-import { digestState, syncState } from './state-dir.ts'
-import type { Attachment, GuestEk, Instance, InstanceEnd, LaunchOptions, RefusedControl } from './types.ts'
+import { digestState } from './state-dir.ts'
+import { syncState } from './sync-state.ts'
+import type { Attachment, GuestEk, Instance, InstanceEnd, LaunchOptions } from './types.ts'
 
 export interface RunningContext extends ScratchRuntime {
   readonly files: RunFiles
   readonly control: 'filtered' | 'direct'
-  readonly onRefused: (refused: RefusedControl) => void
-  readonly onReset: (guest: string, count: number) => void
+  /** As long as one of them keeps a guest's control socket, swtpm's own is theirs, and nobody here speaks to it. */
+  readonly keepers: Keepers
 }
 
 export interface RunningOptions {
@@ -41,40 +43,31 @@ export interface RunningTpm {
   readonly instance: Instance
   /** What firmware does, where the guest has none. Once, right after CMD_INIT. */
   powerOn(): Promise<void>
+  /** Again and again makes no difference: a machine that runs would lose a TPM that is turned off. */
   expose(): Promise<void>
-  /** Takes the control channel up again, and finds out whether a virtual machine is attached. */
+  /** Sees that its control socket is served, where it was. */
   resume(): Promise<void>
   writeCertificate(kind: GuestEk['kind'], certificate: Buffer): Promise<void>
   stop(force: boolean): Promise<InstanceEnd>
-  /** Closes the control socket; the TPM goes on. */
-  release(): Promise<void>
 }
 
 /** For a client of the data socket to end, before a stop goes another way. */
 const TURN = 500
 /** The same where there is no other way. */
 const LONG_TURN = 10_000
-/** From the end of a virtual machine's control connection to that of its data channel; a broken broker leaves it longer. */
-const QUICK_TRIES = 50
-/** Where nobody has seen that connection end yet. */
-const FEW_TRIES = 5
-const QUICK = 10
-const SLOW = 1_000
 
 export function createRunningTpm(context: RunningContext, options: RunningOptions): RunningTpm {
-  const { files, program } = context
+  const { files } = context
   const { guest, dir, key, attachment, uid, owner, eks, socketDir } = options
-  const isDirect = attachment === 'qemu' && context.control === 'direct'
+  // One that was exposed when the filter was configured still has it.
+  const isFiltered = options.exposed && context.keepers.keeps(guest)
+  const isDirect = attachment === 'qemu' && context.control === 'direct' && !isFiltered
   const publicData = join(files.guestDir(guest), 'tpm')
   const publicControl = join(files.guestDir(guest), 'tpm.ctrl')
   const { process } = options
   let { exposed } = options
-  let attached = false
-  let released = false
-  let port: ControlPort | undefined
-  let resets = 0
-  /** Whether a power-off right now would find the TPM shut down, or not started. */
-  let isShutDown = true
+  /** Whether a power-off right now would find the TPM shut down, or not started; while it is kept, its keeper knows. */
+  let isShutDown = attachment === 'qemu' && !exposed
   let ending: Promise<InstanceEnd> | undefined
   const { promise: ended, resolve, reject } = Promise.withResolvers<InstanceEnd>()
   // Whoever asks gets the error; nobody has to ask.
@@ -87,55 +80,23 @@ export function createRunningTpm(context: RunningContext, options: RunningOption
     return turn
   }
 
+  const exposureOf = (power: Exposure['power']): Exposure => ({
+    ...{ guest, attachment, path: publicControl, owner, stateDir: dir, socketDir, uid },
+    swtpm: process.identity,
+    power,
+  })
+  let isKept = exposed && !isDirect
+  /** Takes swtpm's control socket back from its keeper. */
+  const withdraw = async (force: boolean): Promise<void> => {
+    if (!isKept) return
+    isShutDown = await context.keepers.withdraw(guest, force)
+    isKept = false
+  }
   /** Shuts the TPM down where nobody asked it to, and leaves it off. */
   const turnOff = async (): Promise<void> => {
     if (isShutDown) await process.control.stop()
-    else isShutDown = await continueInCopy(context, { control: process.control, dir }, shutDown, { uid, resume: true })
-  }
-
-  /** A virtual machine is gone when its data channel is. Then its TPM is off until the next one's reset. */
-  const noticeDetached = () =>
-    exclusively(async () => {
-      if (!attached || ending !== undefined || (await hasDataChannel(process))) return
-      attached = false
-      await turnOff()
-    })
-  const awaitDetached = async (): Promise<void> => {
-    for (let tries = 0; attached && !released && process.running && ending === undefined; tries++) {
-      if (tries > 0) await delay(tries < QUICK_TRIES ? QUICK : SLOW, undefined, { ref: false })
-      await noticeDetached()
-    }
-  }
-
-  const target: ControlTarget = {
-    exclusively,
-    control: process.control,
-    controlPath: process.controlPath,
-    get attached() {
-      return attached
-    },
-    onAttached: () => void (attached = true),
-    onLeft() {
-      // A TPM that has just ended cannot be told anything, and says so itself.
-      void awaitDetached().catch(() => undefined)
-    },
-    async reset(bufferSize) {
-      // As a machine's firmware and system should have done. It must not keep a machine from being reset.
-      await turnOff().catch(() => process.control.stop())
-      isShutDown = false
-      await process.control.setBufferSize(bufferSize)
-      await process.control.init()
-      context.onReset(guest, ++resets)
-      return 0
-    },
-  }
-  const openPort = async (): Promise<void> => {
-    if (isDirect) return
-    const onRefused = (refused: Omit<RefusedControl, 'guest'>) => {
-      context.onRefused({ guest, ...refused })
-    }
-    port = await openControlPort({ path: publicControl, attachment, program, target, onRefused })
-    if (owner !== undefined) await lchown(publicControl, owner.uid, owner.gid)
+    else
+      isShutDown = await continueInCopy(context, { control: process.control, dir }, shutDownAt, { uid, resume: true })
   }
 
   const writeRecord = async (): Promise<void> => {
@@ -175,7 +136,7 @@ export function createRunningTpm(context: RunningContext, options: RunningOption
 
   const end = (how: () => Promise<boolean>): Promise<InstanceEnd> => {
     ending ??= exclusively(async () => {
-      await port?.close()
+      await withdraw(true)
       const clean = await how()
       if (exposed) await Promise.all([publicData, publicControl].map((path) => rm(path, { force: true })))
       await files.remove(guest, socketDir)
@@ -201,7 +162,7 @@ export function createRunningTpm(context: RunningContext, options: RunningOption
         return process.identity.pid
       },
       get attached() {
-        return attached || (isDirect && exposed)
+        return isDirect ? exposed : context.keepers.isAttached(guest)
       },
     },
     async powerOn() {
@@ -215,8 +176,10 @@ export function createRunningTpm(context: RunningContext, options: RunningOption
     },
     expose: () =>
       exclusively(async () => {
-        // One that was adopted: its machine runs on, and would lose the TPM that is turned off below.
-        if (exposed) return
+        if (exposed) {
+          if (isKept) await context.keepers.resume(exposureOf('unknown'))
+          return
+        }
         await files.makeGuestDir(guest)
         if (attachment === 'socket') await publishSocket(process.dataPath, publicData, owner)
         // Off until a virtual machine resets it: nobody is to find PCRs of before.
@@ -227,16 +190,14 @@ export function createRunningTpm(context: RunningContext, options: RunningOption
         }
         exposed = true
         await writeRecord()
-        await openPort()
+        if (isDirect) return
+        isKept = true
+        await context.keepers.serve(exposureOf(isShutDown ? 'off' : 'unknown'))
       }),
-    async resume() {
-      isShutDown = attachment === 'qemu' && !exposed
-      if (!exposed) return
-      attached = attachment === 'qemu' && !isDirect
-      await noticeDetached()
-      void awaitDetached().catch(() => undefined)
-      await openPort()
-    },
+    resume: () =>
+      exclusively(async () => {
+        if (isKept) await context.keepers.resume(exposureOf('unknown'))
+      }),
     writeCertificate: (kind, certificate) =>
       exclusively(async () => {
         if (attachment === 'socket') {
@@ -249,11 +210,12 @@ export function createRunningTpm(context: RunningContext, options: RunningOption
           const written = await continueInCopy(
             context,
             { control: process.control, dir },
-            async (client) => {
-              await startUp(client)
-              await writeCertificate(client, { kind, certificate, platformAuth: Buffer.alloc(0) })
-              await shutDown(client)
-            },
+            (path) =>
+              onClient(path, async (client) => {
+                await startUp(client)
+                await writeCertificate(client, { kind, certificate, platformAuth: Buffer.alloc(0) })
+                await shutDown(client)
+              }),
             { uid, resume: false },
           )
           await process.control.init()
@@ -263,18 +225,10 @@ export function createRunningTpm(context: RunningContext, options: RunningOption
       }),
     async stop(force) {
       if (ending !== undefined) return await ending
-      // A machine that has just ended has its data channel for a moment longer than its control connection.
-      for (let tries = 0; attached && tries < (port?.connected === true ? FEW_TRIES : QUICK_TRIES); tries++) {
-        if (tries > 0) await delay(QUICK)
-        await noticeDetached()
-      }
-      const isHeld = attached || (isDirect && exposed && (await isControlHeld(process)))
+      const isHeld = isDirect && exposed && (await isControlHeld(process))
       if (isHeld && !force) throw new TouchstoneError('guest.attached', `a virtual machine holds the TPM of ${guest}`)
+      await exclusively(() => withdraw(force))
       return await end(powerOff)
-    },
-    async release() {
-      released = true
-      await port?.close()
     },
   }
 }

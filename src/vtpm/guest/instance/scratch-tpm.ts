@@ -2,11 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, mkdtemp, rm, writeFile, chown } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isTouchstoneError, TouchstoneError } from '../../../core/index.ts'
-import { openTransport, type SwtpmControl } from '../../../device/index.ts'
-import { openTpmClient, type TpmClient } from '../../hardware/index.ts'
+import type { SwtpmControl } from '../../../device/swtpm-control.ts'
 import { endProcess } from './end-process.ts'
 import { startProcess, type SwtpmProcess } from './process.ts'
-import type { SwtpmProgram } from './program.ts'
+import type { SwtpmProgram } from './features.ts'
 import { giveDirectory, stateFileIn } from './state-dir.ts'
 
 export interface ScratchRuntime {
@@ -31,7 +30,8 @@ export interface ScratchOptions {
 
 export interface ScratchTpm {
   readonly control: SwtpmControl
-  readonly client: TpmClient
+  /** Of its data socket. */
+  readonly dataPath: string
 }
 
 /**
@@ -64,12 +64,7 @@ export async function withScratchTpm<T>(
       ...background(options),
     })
     await initialise(runtime, process, state)
-    const client = openTpmClient(await openTransport(`swtpm:path=${process.dataPath}`))
-    try {
-      return await work({ control: process.control, client })
-    } finally {
-      await client.close()
-    }
+    return await work(process)
   } finally {
     key.fill(0)
     if (process !== undefined) await endProcess(process)

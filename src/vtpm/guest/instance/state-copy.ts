@@ -1,5 +1,4 @@
-import type { SwtpmControl } from '../../../device/index.ts'
-import type { TpmClient } from '../../hardware/index.ts'
+import type { SwtpmControl } from '../../../device/swtpm-control.ts'
 import { withScratchTpm, type ScratchOptions, type ScratchRuntime } from './scratch-tpm.ts'
 import { readState } from './state-dir.ts'
 
@@ -15,14 +14,14 @@ export interface CopyOptions extends ScratchOptions {
 }
 
 /**
- * For a TPM whose data channel is not the broker's: `work` is done to a copy of it, as it is at this moment; the TPM itself
- * is turned off, and gets the permanent state that came of it. False, and nothing changed but that it is off, where it wrote
- * its state in between: what it acknowledged meanwhile is not to be lost.
+ * For a TPM whose data channel is somebody else's: `work` is done on the data socket of a copy of it, as it is at this
+ * moment; the TPM itself is turned off, and gets the permanent state that came of it. False, and nothing changed but that it
+ * is off, where it wrote its state in between: what it acknowledged meanwhile is not to be lost.
  */
 export async function continueInCopy(
   runtime: ScratchRuntime,
   { control, dir }: RemoteTpm,
-  work: (client: TpmClient) => Promise<void>,
+  work: (dataPath: string) => Promise<void>,
   { resume, ...options }: CopyOptions,
 ): Promise<boolean> {
   const file = await readState(dir)
@@ -39,7 +38,7 @@ export async function continueInCopy(
       runtime,
       state,
       async (copy) => {
-        await work(copy.client)
+        await work(copy.dataPath)
         return await copy.control.getStateBlob('permanent')
       },
       options,

@@ -4,7 +4,6 @@ import { chmod, chown, mkdir, open, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, isAbsolute, join } from 'node:path'
 import { TouchstoneError } from '../../../core/index.ts'
-import { syncPath } from '../../ledger/index.ts'
 
 /** Names that swtpm gives its files: permanent state, and the state of a running TPM (CMD_STORE_VOLATILE). */
 const PERMANENT = 'tpm2-00.permall'
@@ -43,7 +42,8 @@ async function assertReachable(dir: string): Promise<void> {
  */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
-async function withState<T>(dir: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
+/** Opens the state file for `work`, and nothing else that may lie in its place. */
+export async function withState<T>(dir: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
   const path = join(dir, PERMANENT)
   let file: FileHandle
   try {
@@ -72,12 +72,6 @@ export async function digestState(dir: string): Promise<Buffer> {
   return createHash('sha256')
     .update(await readState(dir))
     .digest()
-}
-
-/** swtpm renames without fsync: what it acknowledged is safe from a killed process only, until this was done. */
-export async function syncState(dir: string): Promise<void> {
-  await withState(dir, (file) => file.sync())
-  await syncPath(dir)
 }
 
 /** State of a running TPM never lies here for longer than it takes to fetch it; swtpm would take up what it finds. */

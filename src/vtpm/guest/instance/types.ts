@@ -75,10 +75,18 @@ export interface Instance {
 /** A control command that was not passed on. */
 export interface RefusedControl {
   readonly guest: string
-  /** Name of the command (`GET_STATEBLOB`), or its number in hex when it has none. */
+  /** Name of the command (`GET_STATEBLOB`), its number in hex when it has none, or `37 more` of those that were only counted. */
   readonly command: string
   /** A code of the error table. */
-  readonly reason: 'control.refused' | 'control.sequence' | 'control.malformed' | 'control.busy'
+  readonly reason: 'control.refused' | 'control.sequence' | 'control.malformed' | 'control.busy' | 'control.missed'
+}
+
+/** What became of the process that serves the control sockets: see docs/adr/0015. */
+export interface KeeperNews {
+  /** `lost`: it ended and serves nobody any more. `failed`: there is none, and it is tried again. */
+  readonly what: 'started' | 'adopted' | 'lost' | 'failed'
+  readonly pid?: number
+  readonly detail?: string
 }
 
 export interface SwtpmInstancesOptions {
@@ -90,10 +98,16 @@ export interface SwtpmInstancesOptions {
   readonly control?: 'filtered' | 'direct'
   /** Also make an RSA-2048 EK (default true): some guests know no other. */
   readonly rsaEk?: boolean
-  /** For the audit log. Called often by a hostile guest: bound what you do. */
-  readonly onRefused?: (refused: RefusedControl) => void
+  /** Of which Touchstone this is: an older one's control keeper goes on with the machines that it has, and with no others. */
+  readonly build?: string
+  /**
+   * For the audit log; resolves when it is on the disk. Bounded for each guest, also of the time when no broker ran: what
+   * was more is counted. The same may come twice, and none gets lost as long as the control keeper lives.
+   */
+  readonly onRefused?: (refused: RefusedControl) => Promise<void>
   /** A virtual machine was powered on or reset: the TPM was initialised and its PCRs begin anew. */
   readonly onReset?: (guest: string, count: number) => void
+  readonly onKeeper?: (news: KeeperNews) => void
 }
 
 /** Runs guests' TPMs: a swtpm process each, which outlives this one. */
@@ -106,7 +120,7 @@ export interface SwtpmInstances {
   take(): Promise<ManufacturedTpm>
   /** Starts one, initialised and its state written through to the disk. Nobody reaches it before {@link expose}. */
   launch(options: LaunchOptions): Promise<Instance>
-  /** Puts the guest's sockets where the guest finds them, if they are not there yet. */
+  /** Puts the guest's sockets where the guest finds them, if they are not there yet. They stay served without this process. */
   expose(instance: Instance): Promise<void>
   /**
    * Writes an EK certificate (DER) into the NV index of its EK, under platform authorisation. `qemu`: only before a
@@ -118,12 +132,12 @@ export interface SwtpmInstances {
   /** SHA-256 of the state in `dir` as it lies there: what the ledger holds of a stopped guest. */
   digest(dir: string): Promise<Buffer>
   /**
-   * After a crash of the broker: the running instance of `guest` in `dir` with its sockets served again, or undefined when
-   * it has ended. Call it before anything else touches `dir`.
+   * After a crash of the broker: the running instance of `guest` in `dir`, whose sockets were served all the while, or
+   * undefined when it has ended. Call it before anything else touches `dir`.
    */
   adopt(options: { readonly guest: string; readonly dir: string; readonly key: Buffer }): Promise<Instance | undefined>
   /** Orderly power-off. `guest.attached` while a virtual machine is attached, unless forced. */
   stop(instance: Instance, options?: { readonly force?: boolean }): Promise<InstanceEnd>
-  /** Ends the pool and closes the control sockets. Running instances keep running, for {@link adopt}. */
+  /** Ends the pool. Running instances keep running and their sockets stay served, for {@link adopt}. */
   close(): Promise<void>
 }

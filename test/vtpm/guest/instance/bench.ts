@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { execa } from 'execa'
+import { endKeepers } from '../../../../scripts/stage/keepers.ts'
 import { openSwtpmInstances } from '../../../../src/vtpm/guest/instance/instances.ts'
 import type {
   Attachment,
   Instance,
+  KeeperNews,
   LaunchOptions,
   ManufacturedTpm,
   RefusedControl,
@@ -20,12 +22,15 @@ export interface Bench {
   readonly instances: SwtpmInstances
   readonly refused: RefusedControl[]
   readonly resets: string[]
+  readonly news: KeeperNews[]
   /** Launches and exposes; ended after the test. */
   start(
     attachment: Attachment,
     tpm: ManufacturedTpm,
     options?: Partial<LaunchOptions>,
   ): Promise<{ readonly instance: Instance; readonly key: Buffer; readonly dir: string }>
+  /** Until the newest broker was told everything that the control keeper had to tell so far. */
+  told(instance: Instance): Promise<void>
   /** A tpm2-tools command on a guest's socket; objects are flushed behind it. */
   run(instance: Instance, tool: string, ...args: string[]): Promise<string>
   /** A second broker over the same directories, as after a crash of the first. */
@@ -40,13 +45,18 @@ export async function bench(t: TestContext, options: Partial<SwtpmInstancesOptio
   await mkdir(join(dir, 'state'), { mode: 0o711 })
   const refused: RefusedControl[] = []
   const resets: string[] = []
+  const news: KeeperNews[] = []
   const open = (more: Partial<SwtpmInstancesOptions> = {}) =>
     openSwtpmInstances({
       runDir: join(dir, 'run'),
       poolSize: 0,
       rsaEk: false,
-      onRefused: (event) => refused.push(event),
+      onRefused(event) {
+        refused.push(event)
+        return Promise.resolve()
+      },
       onReset: (guest) => resets.push(guest),
+      onKeeper: (each) => news.push(each),
       ...options,
       ...more,
     })
@@ -62,13 +72,13 @@ export async function bench(t: TestContext, options: Partial<SwtpmInstancesOptio
         // It has ended.
       }
     }
+    await endKeepers(join(dir, 'run'))
     await rm(dir, { recursive: true, force: true })
   })
   return {
-    dir,
-    instances,
-    refused,
-    resets,
+    ...{ dir, instances, refused, resets, news },
+    // A question that changes nothing: its answer comes behind whatever was told before.
+    told: async (instance) => await opened.at(-1)?.expose(instance),
     async start(attachment, tpm, more = {}) {
       const guest = more.guest ?? randomUUID()
       const key = Buffer.from(more.key ?? randomBytes(32))

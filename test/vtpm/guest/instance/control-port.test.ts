@@ -2,26 +2,29 @@ import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
-import test, { type TestContext } from 'node:test'
-import { socketTransport, type Transport } from '../../../../src/device/index.ts'
-import type { Instance } from '../../../../src/vtpm/guest/instance/types.ts'
-import { bench, type Bench } from './bench.ts'
-import { controlClient, pair, sendWithFile, type ControlClient } from './control-client.ts'
+import test from 'node:test'
+import { bench } from './bench.ts'
+import { controlClient, pair, sendWithFile } from './control-client.ts'
+import {
+  attach,
+  GET_CAPABILITY,
+  INIT,
+  NO_PASSWORD,
+  READ_7,
+  readPcr7,
+  reset,
+  SET_DATAFD,
+  STARTUP,
+  startUp,
+  STOP,
+  SUCCESS,
+  transmit,
+  untilDetached,
+} from './pretend-machine.ts'
 
-const GET_CAPABILITY = '00000001'
-const INIT = '0000000200000000'
 const SHUTDOWN = '00000003'
 const SET_LOCALITY = '00000005'
-const STOP = '0000000e'
-const SET_DATAFD = '00000010'
-const SET_BUFFERSIZE = '00000011'
-const SUCCESS = '00000000'
 const BAD_ORDINAL = '0000000a'
-
-const STARTUP = '80010000000c000001440000'
-const NO_PASSWORD = '00000009400000090000000000'
-const EXTEND_7 = `8002000000410000018200000007${NO_PASSWORD}00000001000b${'ab'.repeat(32)}`
-const READ_7 = '8001000000140000017e00000001000b03800000'
 
 /** Everything that a hostile guest's side would like to have, with the size of the answer. */
 const HOSTILE: readonly (readonly [name: string, hex: string, size: number])[] = [
@@ -37,58 +40,6 @@ const HOSTILE: readonly (readonly [name: string, hex: string, size: number])[] =
   ['LOCK_STORAGE', '0000001300000001', 4],
 ]
 
-async function transmit(tpm: Transport, hex: string): Promise<string> {
-  return (await tpm.send(Buffer.from(hex, 'hex'))).toString('hex')
-}
-
-async function readPcr7(tpm: Transport): Promise<string> {
-  return (await transmit(tpm, READ_7)).slice(-64)
-}
-
-interface Machine {
-  readonly control: ControlClient
-  /** Its data channel. */
-  readonly tpm: Transport
-  /** Its process ends. */
-  end(): Promise<void>
-}
-
-/** Brings a data channel, as QEMU does first of all. */
-async function attach(t: TestContext, b: Bench, instance: Instance): Promise<Machine> {
-  const control = await controlClient(instance.controlSocket)
-  const { socket, peer } = await pair(join(b.dir, 'vm'))
-  assert.equal(await control.send(SET_DATAFD, { passing: peer }), SUCCESS)
-  peer.destroy()
-  const tpm = socketTransport(socket)
-  let ended = false
-  const end = async () => {
-    if (ended) return
-    ended = true
-    control.close()
-    await tpm.close()
-  }
-  t.after(end)
-  return { control, tpm, end }
-}
-
-async function reset(control: ControlClient): Promise<string> {
-  for (const size of ['00000000', '00000f80']) {
-    assert.equal(await control.send(STOP), SUCCESS)
-    assert.equal((await control.send(`${SET_BUFFERSIZE}${size}`, { size: 16 })).slice(0, 8), SUCCESS)
-  }
-  return await control.send(INIT)
-}
-
-async function startUp(tpm: Transport): Promise<void> {
-  assert.equal((await transmit(tpm, STARTUP)).slice(12), '00000000')
-  assert.equal((await transmit(tpm, EXTEND_7)).slice(12, 20), '00000000')
-}
-
-/** Until a virtual machine's end was noticed. */
-async function untilDetached(instance: Instance): Promise<void> {
-  while (instance.attached) await new Promise((resolve) => setTimeout(resolve, 2))
-}
-
 void test('a virtual machine gets its data channel, powers its TPM on, and resets it', async (t) => {
   const b = await bench(t)
   const { instance } = await b.start('qemu', await b.instances.take())
@@ -98,11 +49,14 @@ void test('a virtual machine gets its data channel, powers its TPM on, and reset
   assert.equal(await reset(control), SUCCESS)
   await startUp(tpm)
   assert.notEqual(await readPcr7(tpm), '00'.repeat(32))
+  await b.told(instance)
   assert.deepEqual(b.resets, [instance.guest])
   assert.equal(await reset(control), SUCCESS)
   assert.equal((await transmit(tpm, STARTUP)).slice(12), '00000000')
   assert.equal(await readPcr7(tpm), '00'.repeat(32))
+  await b.told(instance)
   assert.equal(b.resets.length, 2)
+  await b.told(instance)
   assert.deepEqual(b.refused, [])
 })
 
@@ -119,10 +73,12 @@ void test('refuses what is hostile on the connection of a virtual machine itself
     assert.notEqual((await control.send(hex, { size })).slice(0, 8), SUCCESS, name)
   assert.equal(await control.send(STOP), SUCCESS)
   assert.equal(await readPcr7(tpm), before)
+  await b.told(instance)
   assert.deepEqual(
     b.refused.map(({ guest, command }) => [guest, command]),
     refused.map(([name]) => [instance.guest, name]),
   )
+  await b.told(instance)
   assert.equal(b.resets.length, 1)
 })
 
@@ -135,6 +91,7 @@ void test('while a virtual machine is there, nobody else gets a control connecti
   const other = await controlClient(instance.controlSocket)
   assert.equal(await other.send(GET_CAPABILITY, { size: 8 }), 'closed')
   other.close()
+  await b.told(instance)
   assert.deepEqual(b.refused, [{ guest: instance.guest, command: 'connect', reason: 'control.busy' }])
 })
 
@@ -157,6 +114,7 @@ void test('a descriptor that comes with another command is closed, and so is the
   const client = await controlClient(instance.controlSocket)
   const { socket, peer } = await pair(join(b.dir, 'pair'))
   assert.equal(await client.send(GET_CAPABILITY, { size: 8, passing: peer }), 'closed')
+  await b.told(instance)
   assert.deepEqual(
     b.refused.map(({ reason }) => reason),
     ['control.malformed'],
@@ -173,6 +131,7 @@ void test('a descriptor at which Node aborts ends neither the broker nor the nex
   const b = await bench(t)
   const { instance } = await b.start('qemu', await b.instances.take())
   for (const hex of [SET_DATAFD, GET_CAPABILITY]) assert.equal(await sendWithFile(instance.controlSocket, hex), '')
+  await b.told(instance)
   assert.deepEqual(
     b.refused.map(({ reason }) => reason),
     ['control.malformed', 'control.malformed'],
@@ -276,6 +235,7 @@ void test('the data socket of a guest is swtpm’s own, and its control socket g
   assert.equal(await hostile.send(`${SET_LOCALITY}00`), SUCCESS)
   hostile.close()
   assert.equal(await b.run(instance, 'tpm2_pcrread', 'sha256:7'), before)
+  await b.told(instance)
   assert.deepEqual(
     b.refused.map(({ command }) => command),
     HOSTILE.map(([name]) => name),
@@ -292,29 +252,8 @@ void test('many connections and bytes at random do not stop a control socket fro
   for (const socket of sockets) socket.write(Buffer.alloc(5_000, 0xff))
   await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.resume().once('close', resolve))))
   await b.run(instance, 'tpm2_getrandom', '8', '--hex')
+  await b.told(instance)
   assert.ok(b.refused.length > 0)
-})
-
-void test('after a crash of the broker, a virtual machine keeps its TPM and nobody else gets at it', async (t) => {
-  const b = await bench(t)
-  const { instance, dir, key } = await b.start('qemu', await b.instances.take())
-  const machine = await attach(t, b, instance)
-  await reset(machine.control)
-  await startUp(machine.tpm)
-  const before = await readPcr7(machine.tpm)
-  await b.instances.close()
-  assert.equal(await machine.control.send(STOP), 'closed')
-  const next = await b.another()
-  const adopted = await next.adopt({ guest: instance.guest, dir, key })
-  assert.ok(adopted !== undefined)
-  assert.equal(adopted.attached, true)
-  assert.equal(await readPcr7(machine.tpm), before)
-  const other = await controlClient(adopted.controlSocket)
-  assert.equal(await other.send(STOP), 'closed')
-  other.close()
-  await assert.rejects(next.stop(adopted), { code: 'guest.attached' })
-  await machine.end()
-  assert.equal((await next.stop(adopted)).clean, true)
 })
 
 void test('the framing of the data channel itself reaches locality 3, and not 4', async (t) => {

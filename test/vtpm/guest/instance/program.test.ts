@@ -3,7 +3,8 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { FEATURE, findSwtpm } from '../../../../src/vtpm/guest/instance/program.ts'
+import { FEATURE } from '../../../../src/vtpm/guest/instance/features.ts'
+import { findSwtpm } from '../../../../src/vtpm/guest/instance/program.ts'
 
 /** A PATH with a swtpm that says this of itself. */
 async function pathWith(t: TestContext, says: string): Promise<string> {

@@ -1,0 +1,3 @@
+export type { Keepers } from './keepers.ts'
+export { openKeepers } from './keepers.ts'
+export type { Exposure } from './protocol.ts'
