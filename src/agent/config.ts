@@ -6,8 +6,8 @@ import {
   describeConfigurationIssue,
   LARGEST_CONFIGURATION,
   parseConfiguration,
-  TouchstoneError,
-} from '../core/index.ts'
+} from '../core/configuration.ts'
+import { TouchstoneError } from '../core/index.ts'
 import { parsePem, type Certificate } from '../ca/path/index.ts'
 import { isEkKind, isTcti } from '../device/index.ts'
 import { onboardingBegin } from '../wire/index.ts'

@@ -11,6 +11,7 @@ import type { AgentConfig } from './config.ts'
 import type { AgentEvent, OnEvent } from './events.ts'
 import { openIdentity, type Identity } from './identity.ts'
 import { checkIssued } from './issued-certificates.ts'
+import { imaMemory } from './known-ima.ts'
 import { onboard } from './onboard.ts'
 import { isRenewalDue, validityOf } from './renewal.ts'
 import { lockState } from './state-lock.ts'
@@ -73,6 +74,7 @@ export async function openNodeSession(config: AgentConfig, deps: AgentDependenci
     const client = makeVerifierClient({ url: config.verifier, trust })
     let identity: Identity | undefined
     let isForgotten = false
+    const ima = imaMemory()
     let announced: string | undefined
     let pcrs: string | undefined
     const announce = (enrolment: StoredEnrolment, onboarded: boolean): void => {
@@ -113,7 +115,7 @@ export async function openNodeSession(config: AgentConfig, deps: AgentDependenci
       const onAsked = (asks: string): void => {
         pcrs = asks
       }
-      const common = { tools, identity: keys, config, client, enrolment, onEvent: emit, onAsked, signal }
+      const common = { tools, identity: keys, config, client, enrolment, onEvent: emit, ima, onAsked, signal }
       const result = await attest({ ...common, request })
       emit({
         type: 'attested',

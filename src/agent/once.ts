@@ -31,6 +31,9 @@ export interface AttestOnceRequest {
   readonly audience?: string
   /** What the relying party gave to be found in the result. */
   readonly nonce?: string
+  /** How it is to be spelled; as the verifier is configured, and as a JWT, unless told otherwise. */
+  readonly profile?: 'ear-03' | 'veraison-2023'
+  readonly format?: 'jwt' | 'cwt'
 }
 
 /**
@@ -39,13 +42,16 @@ export interface AttestOnceRequest {
  */
 export async function attestOnce(
   config: AgentConfig,
-  { audience, nonce }: AttestOnceRequest,
+  { audience, nonce, profile, format }: AttestOnceRequest,
   deps: AgentDependencies,
   signal?: AbortSignal,
 ): Promise<AttestationResult> {
   const request: EvidenceRequest = {
     ...(audience === undefined ? {} : { audience }),
     ...(nonce === undefined ? {} : { relyingPartyNonce: nonce }),
+    ...(profile === undefined && format === undefined
+      ? {}
+      : { result: { format: format ?? 'jwt', ...(profile === undefined ? {} : { profile }) } }),
   }
   const answer = await askLocally(config.stateDir, 'POST', '/attest', request)
   if (answer !== undefined) return readAnswer(answer)

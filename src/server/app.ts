@@ -12,7 +12,7 @@ export function buildApp(deps: VerifierDeps, tls?: ServerOptions): Promise<Fasti
   return buildHttpApp({
     routes: [...nodeFacingRoutes(deps), ...operatorFacingRoutes(deps), ...publicRoutes(deps)],
     tokens: store.tokens,
-    signAnswer: (body, requestSha256) => results.signAnswer(body, requestSha256),
+    signAnswer: (body, requestSha256) => results.signing().signAnswer(body, requestSha256),
     clock,
     random,
     log,

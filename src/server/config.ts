@@ -8,9 +8,9 @@ import {
   describeConfigurationIssue,
   oneOf,
   parseConfiguration,
-  TouchstoneError,
   wholeNumber,
-} from '../core/index.ts'
+} from '../core/configuration.ts'
+import { TouchstoneError } from '../core/index.ts'
 
 const DAY = 24 * 3600
 
@@ -89,6 +89,14 @@ const schema = z.strictObject({
   interval: wholeNumber(1, DAY).default(300),
   /** Seconds that a result is good for. */
   resultLifetime: wholeNumber(1, 30 * DAY).default(900),
+  /** Seconds that one key signs results, and that the next is published before it does. */
+  resultsKey: z
+    .strictObject({
+      lifetime: wholeNumber(3600, 3650 * DAY).default(180 * DAY),
+      overlap: wholeNumber(60, 365 * DAY).default(DAY),
+    })
+    .prefault({})
+    .refine(({ lifetime, overlap }) => overlap < lifetime, { error: 'overlap: must be shorter than lifetime' }),
   /** Seconds that device and AK certificates are good for. */
   certificateLifetime: wholeNumber(60, 3650 * DAY).default(90 * DAY),
   /** Seconds that certificates of guests' endorsement keys are good for, cut to the guest CA's end. */

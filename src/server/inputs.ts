@@ -1,11 +1,11 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { splitDocuments } from '../attest/index.ts'
+import { exceptionFault, splitDocuments } from '../attest/index.ts'
 import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
 import { type Manifest, parseManifest, parseTrustStore, type TrustStore } from '../ca/index.ts'
 import type { ServerConfig } from './config.ts'
 import { readPrivateFile } from './private-file.ts'
-import { loadResource, type LoadedResource } from './services/policies.ts'
+import { KINDS, loadResource, type LoadedResource } from './services/policies.ts'
 
 /** What the configuration points to. */
 export interface Inputs {
@@ -65,7 +65,11 @@ async function readPolicies(path: string | undefined): Promise<readonly LoadedRe
 
 function load(file: string, document: string, updated: number): LoadedResource {
   try {
-    return loadResource(document, { revision: 0, source: 'file', updated })
+    const resource = loadResource(document, { revision: 0, source: 'file', updated })
+    const { parsed } = resource
+    const fault = parsed.kind === KINDS.exceptions ? exceptionFault(parsed, Date.now()) : undefined
+    if (fault !== undefined) throw new TouchstoneError('policy.invalid', fault)
+    return resource
   } catch (cause) {
     if (!isTouchstoneError(cause)) throw cause
     throw new TouchstoneError(cause.code, `${file}: ${cause.message}`, { cause })

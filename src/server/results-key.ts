@@ -1,5 +1,4 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { join } from 'node:path'
 import { calculateJwkThumbprint, exportJWK, FlattenedSign, type JWK } from 'jose'
 import { decryptPrivateKey, encryptPrivateKey, generateKey, makeResultsCertificate, signerOf } from '../ca/index.ts'
 import { type Certificate, parsePem, toPem } from '../ca/path/index.ts'
@@ -7,12 +6,13 @@ import { equalBytes, toBase64Url } from '../core/index.ts'
 import type { CaInput, CertificateAuthority } from './ca-directory.ts'
 import { readIfThere, readPrivateFile, writePrivateFile } from './private-file.ts'
 
-const FILES = { key: 'results.key.pem', certificate: 'results.pem' } as const
 const LIFETIME_MS = 365 * 24 * 3600 * 1000
 const RENEW_BEFORE_MS = 60 * 24 * 3600 * 1000
 const BACKDATE_MS = 24 * 3600 * 1000
 
-/** The key that signs results for relying parties, and answers to nodes. */
+export type KeyFileInput = Omit<CaInput, 'organization'>
+
+/** A key that signs results for relying parties, and answers to nodes. */
 export interface ResultsKey {
   readonly key: KeyObject
   /** RFC 7638 thumbprint. */
@@ -27,17 +27,17 @@ export interface ResultsKey {
 }
 
 /**
- * Reads the key and its certificate, or makes what is missing: the key once, the certificate again before it ends or
- * when the issuing authority is another one. Throws what `loadCa` throws for such files.
+ * The key of `<base>.key.pem` with its certificate in `<base>.pem`, which is made again before it ends or when the issuing
+ * authority is another one. Throws what `loadCa` throws for such files.
  */
-export async function openResultsKey(
-  directory: string,
+export async function certifiedResultsKey(
+  base: string,
+  key: KeyObject,
   ca: CertificateAuthority,
-  { passphrase, now, random }: Omit<CaInput, 'organization'>,
+  { now, random }: KeyFileInput,
 ): Promise<ResultsKey> {
-  const key = await openKey(join(directory, FILES.key), passphrase, random)
   const { spki } = signerOf(key)
-  const path = join(directory, FILES.certificate)
+  const path = `${base}.pem`
   const [stored] = await parseIfThere(path)
   const isGood =
     stored !== undefined &&

@@ -14,7 +14,7 @@ import { openGrantKey, openReleaseKey } from './fleet-keys.ts'
 import { makeLogger } from './http/logging.ts'
 import { type Inputs, readInputs } from './inputs.ts'
 import { makePrivateDirectory } from './private-file.ts'
-import { openResultsKey } from './results-key.ts'
+import { openResultsKeys, type RotationTimes } from './results-keys.ts'
 import { openRunFile } from './run-file.ts'
 import { isWildcard, RENEWAL_INTERVAL_MS, serverKeyPair } from './server-certificate.ts'
 import type { VerifierDeps } from './services/deps.ts'
@@ -60,14 +60,14 @@ export async function startVerifier(config: ServerConfig, log: FastifyBaseLogger
     const tls = await serverKeyPair(config, ca, clock.now(), randomBytes)
     const app = await buildApp(deps, { ...tls })
     await listen(app, config)
-    const renewal = renewCertificate(app, config, ca, clock, log)
+    const timers = [renewCertificate(app, config, ca, clock, log), refreshResultsKeys(deps)]
     const url = urlOf(app, config)
     await runFile.write(url)
     log.info({ url, admission: config.admission }, 'serving')
     return {
       url,
       close: async () => {
-        clearInterval(renewal)
+        for (const timer of timers) clearInterval(timer)
         await runFile.remove()
         await app.close()
         await store.close()
@@ -129,7 +129,7 @@ async function makeDeps(
     manifest,
     policies,
     ca,
-    results: await openResultsKey(directory, ca, { passphrase, now, random: randomBytes }),
+    results: await openResultsKeys(directory, ca, { ...keys, clock }, rotationTimes(config)),
     releaseKey: await openReleaseKey(directory, config.releaseKey, keys),
     grantKey: await openGrantKey(directory, keys),
     secrets: {
@@ -181,6 +181,22 @@ function renewCertificate(
       .catch((error: unknown) => log.error({ err: error }, 'the certificate of the server could not be renewed'))
   }, RENEWAL_INTERVAL_MS)
   return timer.unref()
+}
+
+/** A key that somebody added, or that has ended, is noticed within this time. */
+const KEYS_REFRESH_MS = 30_000
+
+function refreshResultsKeys({ results, log }: Pick<VerifierDeps, 'results' | 'log'>): NodeJS.Timeout {
+  const timer = setInterval(() => {
+    results
+      .refresh()
+      .catch((error: unknown) => log.error({ err: error }, 'the keys of results could not be read again'))
+  }, KEYS_REFRESH_MS)
+  return timer.unref()
+}
+
+function rotationTimes({ resultsKey, resultLifetime }: ServerConfig): RotationTimes {
+  return { lifetime: resultsKey.lifetime * 1000, overlap: resultsKey.overlap * 1000, token: resultLifetime * 1000 }
 }
 
 function urlOf(app: FastifyInstance, { listen }: ServerConfig): string {

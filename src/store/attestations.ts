@@ -23,6 +23,8 @@ export interface NewAttestation {
   readonly verdict: Verdict
   /** Everything that the verdict depended on, by digest or value. */
   readonly inputs: Readonly<Record<string, JsonValue>>
+  /** What it was made of beside these, logs and documents; JSON. */
+  readonly evidence?: string
   readonly quote: Buffer
   readonly signature: Buffer
   /** EAR token. */
@@ -68,6 +70,8 @@ const full = summary.extend({
   inputs: json(z.record(z.string(), z.json())),
   result: z.string().nullable(),
   quote: bytes,
+  signature: bytes,
+  evidence: z.string().nullable(),
 })
 
 export type AttestationSummaryRow = z.output<typeof summary>
@@ -80,7 +84,7 @@ export function attestationRepository(db: Kysely<Tables>) {
      * transaction.
      */
     async insert(attestation: NewAttestation, keep: number): Promise<void> {
-      const { verdict, inputs, result, requestSha256, ...columns } = attestation
+      const { verdict, inputs, result, requestSha256, evidence, ...columns } = attestation
       const failure = firstFailure(verdict.checks)
       await db
         .insertInto('attestations')
@@ -92,6 +96,7 @@ export function attestationRepository(db: Kysely<Tables>) {
           firstFailure: failure === undefined ? null : JSON.stringify(failure),
           inputs: JSON.stringify(inputs),
           result: result ?? null,
+          evidence: evidence ?? null,
           requestSha256: requestSha256 ?? null,
         })
         .execute()
@@ -120,6 +125,16 @@ export function attestationRepository(db: Kysely<Tables>) {
     async byId(id: string): Promise<AttestationRow | undefined> {
       const found = await db.selectFrom('attestations').selectAll().where('id', '=', id).executeTakeFirst()
       return found === undefined ? undefined : readRow('attestations', full, found)
+    },
+
+    /** Those of `ids` that there are, in any order. */
+    async byIds(ids: readonly string[]): Promise<AttestationRow[]> {
+      if (ids.length === 0) return []
+      return readRows(
+        'attestations',
+        full,
+        await db.selectFrom('attestations').selectAll().where('id', 'in', ids).execute(),
+      )
     },
 
     /** Newest first. */

@@ -12,11 +12,23 @@ export const checkShape = z.object({
   rule: z.string().exactOptional(),
   claim: z.string().exactOptional(),
   outcome: z.enum(['pass', 'fail', 'warn', 'indeterminate']),
+  mode: z.enum(['enforce', 'monitor']).exactOptional(),
   code: z.string().exactOptional(),
   expected: json.exactOptional(),
   actual: json.exactOptional(),
   event: reference.exactOptional(),
   nearest: json.exactOptional(),
+  message: z.string().exactOptional(),
+  exception: z
+    .object({
+      name: z.string(),
+      owner: z.string(),
+      reason: z.string(),
+      expires: z.string(),
+      sets: z.number().int().exactOptional(),
+      unused: z.enum(['expired', 'refused']).exactOptional(),
+    })
+    .exactOptional(),
 })
 
 export const statusShape = z.enum(['none', 'affirming', 'warning', 'contraindicated'])

@@ -30,6 +30,12 @@ export function evidenceLogRepository(db: Kysely<Tables>) {
       return found === undefined ? undefined : readRow('evidence_logs', content, found).bytes
     },
 
+    /** The log of that digest, whoever sent it: for verdicts that were made of it. */
+    async byDigest(digest: string): Promise<Buffer | undefined> {
+      const found = await db.selectFrom('evidenceLogs').select('bytes').where('digest', '=', digest).executeTakeFirst()
+      return found === undefined ? undefined : readRow('evidence_logs', content, found).bytes
+    },
+
     /** To be used in a transaction. `digest` is the SHA-256 of `log`, hex. */
     async put(nodeId: NodeId, digest: string, log: Buffer, quota: LogQuota, now: number): Promise<void> {
       await db
@@ -54,22 +60,31 @@ export function evidenceLogRepository(db: Kysely<Tables>) {
       const over = beyondQuota(readRows('node_logs', use, used), quota, log.byteLength)
       if (over.length === 0) return
       await db.deleteFrom('nodeLogs').where('nodeId', '=', nodeId).where('digest', 'in', over).execute()
-      await db
-        .deleteFrom('evidenceLogs')
-        .where('digest', 'in', over)
-        .where((eb) =>
-          eb.not(
-            eb.exists(
-              eb
-                .selectFrom('nodeLogs')
-                .select('nodeLogs.digest')
-                .whereRef('nodeLogs.digest', '=', 'evidenceLogs.digest'),
-            ),
-          ),
-        )
-        .execute()
+      await removeUnused(db, over)
     },
   }
+}
+
+/** Removes those of these logs that no node has any more, as a whole or as a part of its IMA log. */
+export async function removeUnused(db: Kysely<Tables>, digests: readonly string[]): Promise<void> {
+  await db
+    .deleteFrom('evidenceLogs')
+    .where('digest', 'in', digests)
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb.selectFrom('nodeLogs').select('nodeLogs.digest').whereRef('nodeLogs.digest', '=', 'evidenceLogs.digest'),
+        ),
+      ),
+    )
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb.selectFrom('imaParts').select('imaParts.digest').whereRef('imaParts.digest', '=', 'evidenceLogs.digest'),
+        ),
+      ),
+    )
+    .execute()
 }
 
 /** The digests that do not fit beside the newest log, which is kept in any case. */

@@ -10,6 +10,7 @@ export type { CertificateRecord } from './certificates.ts'
 export type { NodeEk } from './eks.ts'
 export type { Engine } from './engine.ts'
 export type { LogQuota } from './evidence-logs.ts'
+export type { ImaGrowth, StoredImaLog } from './ima-logs.ts'
 export type {
   AcceptedEvidence,
   GuestBinding,

@@ -14,7 +14,43 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first', up: createFirst },
   { version: 2, name: 'sessions of nodes', up: markSessionsOfNodes },
   { version: 3, name: 'guests', up: addGuests },
+  { version: 4, name: 'recomputing', up: keepWhatVerdictsDependOn },
+  { version: 5, name: 'IMA logs', up: addImaLogs },
 ]
+
+/** A kernel's log grows for as long as it runs, so only what is new of it travels and is judged. */
+async function addImaLogs({ schema }: Kysely<Tables>): Promise<void> {
+  await schema
+    .createTable('imaLogs')
+    .addColumn('nodeId', 'text', (c) => c.primaryKey().references('nodes.id'))
+    .addColumn('boot', 'text', (c) => c.notNull())
+    .addColumn('state', 'text', (c) => c.notNull())
+    .addColumn('bytes', 'bigint', (c) => c.notNull())
+    .addColumn('isWhole', 'integer', (c) => c.notNull())
+    .addColumn('updated', 'bigint', (c) => c.notNull())
+    .execute()
+  await schema
+    .createTable('imaParts')
+    .addColumn('nodeId', 'text', (c) => c.notNull().references('nodes.id'))
+    .addColumn('start', 'bigint', (c) => c.notNull())
+    .addColumn('size', 'bigint', (c) => c.notNull())
+    .addColumn('digest', 'text', (c) => c.notNull().references('evidenceLogs.digest'))
+    .addPrimaryKeyConstraint('imaPartsKey', ['nodeId', 'start'])
+    .execute()
+  await schema.createIndex('imaPartsDigest').on('imaParts').column('digest').execute()
+}
+
+/** A past verdict can be recomputed only from what it was made of, and a policy's file may be gone by then. */
+async function keepWhatVerdictsDependOn({ schema }: Kysely<Tables>): Promise<void> {
+  await schema.alterTable('attestations').addColumn('evidence', 'text').execute()
+  await schema
+    .createTable('documents')
+    .addColumn('digest', 'text', (c) => c.primaryKey())
+    .addColumn('document', 'text', (c) => c.notNull())
+    .addColumn('stored', 'bigint', (c) => c.notNull())
+    .execute()
+  await schema.alterTable('resources').addColumn('reason', 'text').execute()
+}
 
 async function markSessionsOfNodes({ schema }: Kysely<Tables>): Promise<void> {
   await schema

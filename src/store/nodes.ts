@@ -111,6 +111,14 @@ export function nodeRepository(db: Kysely<Tables>) {
       return result.numUpdatedRows === 1n
     },
 
+    async setLabels(nodeId: NodeId, labels: Readonly<Record<string, string>>): Promise<void> {
+      await db
+        .updateTable('nodes')
+        .set({ labels: JSON.stringify(labels) })
+        .where('id', '=', nodeId)
+        .execute()
+    },
+
     /** The node that a guest runs on from now on. */
     async setHost(nodeId: NodeId, hostNodeId: string): Promise<void> {
       await db.updateTable('nodes').set({ hostNodeId }).where('id', '=', nodeId).where('kind', '=', 'guest').execute()

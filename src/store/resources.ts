@@ -14,6 +14,8 @@ export interface ResourceRecord {
   readonly digest: string
   readonly updated: number
   readonly actor: string
+  /** Why it was changed, in the words of who did. */
+  readonly reason?: string | undefined
 }
 
 const row = z.object({
@@ -24,7 +26,13 @@ const row = z.object({
   digest: hex,
   updated: integer,
   actor: z.string(),
+  reason: z
+    .string()
+    .nullable()
+    .transform((text) => text ?? undefined),
 })
+
+const text = z.object({ document: z.string() })
 
 export function resourceRepository(db: Kysely<Tables>) {
   const current = () =>
@@ -60,11 +68,46 @@ export function resourceRepository(db: Kysely<Tables>) {
       return found === undefined ? undefined : readRow('resources', row, found)
     },
 
+    /** Every revision of one name, newest first: what was changed when, by whom and why. */
+    async history(kind: string, name: string, limit: number): Promise<ResourceRecord[]> {
+      const found = await db
+        .selectFrom('resources')
+        .selectAll()
+        .where('kind', '=', kind)
+        .where('name', '=', name)
+        .orderBy('revision', 'desc')
+        .limit(limit)
+        .execute()
+      return readRows('resources', row, found)
+    },
+
+    /** Keeps texts that verdicts will be made by and that nobody applied: those of files. `digest` is their SHA-256. */
+    async keep(
+      documents: readonly { readonly digest: string; readonly document: string }[],
+      now: number,
+    ): Promise<void> {
+      for (const { digest, document } of documents) {
+        await db
+          .insertInto('documents')
+          .values({ digest, document, stored: now })
+          .onConflict((conflict) => conflict.doNothing())
+          .execute()
+      }
+    },
+
+    /** The text of that SHA-256, applied at any time or kept. */
+    async byDigest(digest: string): Promise<string | undefined> {
+      const found =
+        (await db.selectFrom('documents').select('document').where('digest', '=', digest).executeTakeFirst()) ??
+        (await db.selectFrom('resources').select('document').where('digest', '=', digest).executeTakeFirst())
+      return found === undefined ? undefined : readRow('documents', text, found).document
+    },
+
     /** False when that revision exists already: somebody else was faster. */
     async insert(resource: ResourceRecord): Promise<boolean> {
       const result = await db
         .insertInto('resources')
-        .values(resource)
+        .values({ ...resource, reason: resource.reason ?? null })
         .onConflict((conflict) => conflict.doNothing())
         .executeTakeFirst()
       return result.numInsertedOrUpdatedRows === 1n

@@ -5,6 +5,7 @@ import { certificateRepository } from './certificates.ts'
 import { ekRepository } from './eks.ts'
 import type { Engine } from './engine.ts'
 import { evidenceLogRepository } from './evidence-logs.ts'
+import { imaLogRepository } from './ima-logs.ts'
 import { migrate } from './migrate.ts'
 import { MIGRATIONS } from './migrations.ts'
 import { nodeRepository } from './nodes.ts'
@@ -22,6 +23,7 @@ function repositories(db: Kysely<Tables>) {
     eks: ekRepository(db),
     sessions: onboardingSessionRepository(db),
     logs: evidenceLogRepository(db),
+    imaLogs: imaLogRepository(db),
     attestations: attestationRepository(db),
     certificates: certificateRepository(db),
     placements: placementRepository(db),

@@ -70,6 +70,10 @@ export interface Tables {
   }
   evidenceLogs: { digest: string; size: number; bytes: Uint8Array; stored: number }
   nodeLogs: { nodeId: string; digest: string; used: number }
+  /** Where the IMA log of each node was left, in the boot that it is in. */
+  imaLogs: { nodeId: string; boot: string; state: string; bytes: number; isWhole: number; updated: number }
+  /** The bytes of it, in order; contents are evidence logs. */
+  imaParts: { nodeId: string; start: number; size: number; digest: string }
   attestations: {
     id: string
     nodeId: string
@@ -84,6 +88,8 @@ export interface Tables {
     checks: string
     firstFailure: string | null
     inputs: string
+    /** What it was made of beside quote, logs and documents; see `packEvidence` of the verifier. */
+    evidence: string | null
     quote: Uint8Array
     signature: Uint8Array
     result: string | null
@@ -150,7 +156,11 @@ export interface Tables {
     digest: string
     updated: number
     actor: string
+    /** Why it was changed, in the words of who did. */
+    reason: string | null
   }
+  /** Policies and reference sets that verdicts were made by, by the SHA-256 of their text, whether applied or read from files. */
+  documents: { digest: string; document: string; stored: number }
   tokens: { id: string; name: string; role: string; secretSha256: string; created: number; revoked: number | null }
   audit: { id: string; time: number; actor: string; action: string; subject: string; detail: string }
 }

@@ -74,6 +74,8 @@ export interface FakeVerifier {
   interval: number
   lifetime: number
   status: 'affirming' | 'warning' | 'contraindicated'
+  /** How much of the IMA log it has; `undefined`: nothing, or nothing any more. */
+  ima: { known: string; bytes: number } | undefined
   /** This path does its work and ends the connection instead of answering. */
   losesAnswerTo: string | undefined
   /** PEM that stands in for a renewed device certificate. */
@@ -190,7 +192,7 @@ export async function fakeVerifier(
       const nonce = randomBytes(40)
       nonces.set(toHex(nonce), akName)
       const knownEventLog = nodes.get(akName)?.eventLog ?? toHex(randomBytes(32))
-      return Promise.resolve({ nonce, pcrs, knownEventLog })
+      return Promise.resolve({ nonce, pcrs, knownEventLog, knownIma: fake.ima?.known ?? toHex(randomBytes(32)) })
     },
     '/v1/attestation/evidence': async (body) => {
       const sent = evidence.parse(body)
@@ -198,10 +200,16 @@ export async function fakeVerifier(
       const known = akName === undefined ? undefined : nodes.get(akName)
       assert.ok(known !== undefined, 'nonce and node are known')
       nonces.delete(toHex(sent.nonce))
+      const carried = sent.ima && { part: sent.ima, log: sent.imaLog ?? Buffer.alloc(0) }
       const { extraData } = attested(known.ekPublic, known.akPublic, sent.quote, sent.signature)
-      assert.ok(extraData.equals(evidenceQualifyingData(sent.nonce, sent.request)), 'the quote is bound')
+      assert.ok(extraData.equals(evidenceQualifyingData(sent.nonce, sent.request, carried)), 'the quote is bound')
       if (sent.eventLog === undefined) assert.equal(sent.eventLogDigest, known.eventLog)
       fake.accepted.push(sent)
+      if (sent.ima !== undefined) {
+        if (sent.ima.known !== undefined) assert.equal(sent.ima.known, fake.ima?.known)
+        const from = sent.ima.known === undefined ? 0 : (fake.ima?.bytes ?? 0)
+        fake.ima = { known: toHex(randomBytes(32)), bytes: from + (sent.imaLog?.byteLength ?? 0) }
+      }
       const renewed =
         sent.request.renewal === undefined
           ? {}
@@ -209,7 +217,8 @@ export async function fakeVerifier(
               deviceCertificate:
                 fake.renewsWith ?? (await deviceCertificate(known.nodeId, parseRequest(sent.request.renewal).spki)),
             }
-      return { status: fake.status, result: 'header.payload.signature', interval: fake.interval, ...renewed }
+      const ima = sent.ima === undefined ? {} : { ima: fake.ima }
+      return { status: fake.status, result: 'header.payload.signature', interval: fake.interval, ...ima, ...renewed }
     },
   }
 
@@ -273,6 +282,7 @@ export async function fakeVerifier(
     interval: 300,
     lifetime: 30 * DAY,
     status: 'affirming',
+    ima: undefined,
     losesAnswerTo: undefined,
     issuesInstead: {},
     renewsWith: undefined,

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { createPublicKey, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { chmodSync, copyFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { flattenedVerify } from 'jose'
 import { addGuestCa, initCa, loadCa, readCaCertificates } from '../../src/server/ca-directory.ts'
-import { openResultsKey } from '../../src/server/results-key.ts'
 import { code, temporaryDirectory } from '../store/temporary-store.ts'
 
 const input = { passphrase: 'correct horse', organization: 'Test', now: Date.now(), random: randomBytes }
@@ -56,24 +54,6 @@ test('refuses another passphrase, a key that others can read, and files that do 
   await assert.rejects(loadCa(directory, input.passphrase, input.now), code('ca.key_mismatch'))
   copyFileSync(join(other, 'issuing.pem'), join(directory, 'issuing.pem'))
   await assert.rejects(loadCa(directory, input.passphrase, input.now), code('ca.key_mismatch'))
-})
-
-test('the key for results stays, its certificate is renewed in time, and answers are signed by it', async (t) => {
-  const directory = join(temporaryDirectory(t), 'ca')
-  await initCa(directory, input)
-  const ca = await loadCa(directory, input.passphrase, input.now)
-  const first = await openResultsKey(directory, ca, input)
-  const again = await openResultsKey(directory, ca, input)
-  assert.deepEqual(again.jwk, first.jwk)
-  const later = await openResultsKey(directory, ca, { ...input, now: input.now + 340 * 24 * 3600 * 1000 })
-  assert.equal(later.kid, first.kid)
-  assert.notDeepEqual(later.jwk.x5c, first.jwk.x5c)
-  const [header = '', payload, signature = ''] = (await first.signAnswer(Buffer.from('body'))).split('.')
-  assert.equal(payload, '')
-  await flattenedVerify(
-    { protected: header, payload: Buffer.from('body').toString('base64url'), signature },
-    createPublicKey(first.key),
-  )
 })
 
 test('a damaged certificate of an authority is refused', async (t) => {

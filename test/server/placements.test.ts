@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
-import { generateKey, guestIdentityOf, signerOf } from '../../src/ca/index.ts'
+import { guestIdentityOf } from '../../src/ca/index.ts'
 import { parsePem } from '../../src/ca/path/index.ts'
-import { releaseNodeRef } from '../../src/tpm/index.ts'
 import {
   encodeIssueRequest,
   grantAnswer,
@@ -13,6 +12,7 @@ import {
 } from '../../src/wire/index.ts'
 import { guestEk, publicBytes } from '../ca/guest-keys.ts'
 import { honestPolicy, testBox, testVendor } from './boxes.ts'
+import { brokerRoots } from './broker-roots.ts'
 import { testNode } from './test-node.ts'
 import { refusedWith, testVerifier } from './test-verifier.ts'
 
@@ -25,9 +25,10 @@ async function machine(serial: string) {
   const node = await testNode(box.powered, claim)
   after(node.close)
   const keys = await node.makeKeys()
-  const storageRootName = Buffer.alloc(34, Number(serial))
-  const nodeRef = releaseNodeRef(storageRootName).toString('hex')
-  return { node, keys, storageRootName, nodeRef, transportKey: signerOf(generateKey('P-256')).spki }
+  const broker = brokerRoots({ after }, box)
+  const request = () => broker.request(keys, 'sha256:0,7')
+  const { nodeRef, transportKey } = await request()
+  return { node, keys, request, nodeRef, transportKey }
 }
 
 type Machine = Awaited<ReturnType<typeof machine>>
@@ -43,25 +44,17 @@ async function fleet(t: test.TestContext) {
   const enrol = async (machine: Machine) => {
     const { node, keys } = machine
     const { nodeId } = await node.onboard(verifier.app, keys)
-    const obtain = async (kind: 'guestEk' | 'release', request: Buffer) => {
+    const obtain = async (kind: 'guestEk' | 'release' | 'grant', request: Buffer) => {
       const { issued } = await node.attest(verifier.app, nodeId, keys, { obtain: { kind, request } })
       assert.ok(issued !== undefined)
       return issued
     }
     return {
       nodeId,
+      obtain,
       /** As its broker does at its first start. */
       roots: async () => {
-        const { nodeRef, storageRootName, transportKey } = machine
-        const request = encodeIssueRequest('release', {
-          nodeRef,
-          storageRootName: storageRootName.toString('hex'),
-          counterName: '0c'.repeat(34),
-          counter: 1,
-          pcrs: 'sha256:0,7',
-          transportKey,
-        })
-        const issued = await obtain('release', request)
+        const issued = await obtain('release', encodeIssueRequest('release', await machine.request()))
         assert.ok(issued.kind === 'release')
         return issued
       },
@@ -96,6 +89,16 @@ async function fleet(t: test.TestContext) {
     },
     suspend: (node: string) => operator(nodeDetail, 'POST', `/v1/nodes/${node}/suspend`),
   }
+}
+
+/** The same, and how a broker asks whether a grant still counts. */
+async function grants(t: test.TestContext) {
+  const world = await fleet(t)
+  const operateGrant = async (by: Awaited<ReturnType<typeof world.enrol>>, token: string) => {
+    const issued = await by.obtain('grant', encodeIssueRequest('grant', { token }))
+    assert.deepEqual(issued, { kind: 'grant' })
+  }
+  return { ...world, operateGrant }
 }
 
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
@@ -222,6 +225,35 @@ test('no guest is sent to a machine that is suspended, silent, or not enrolled',
   await migrate(two.nodeId)
   await suspend(two.nodeId)
   await assert.rejects(migrate(two.nodeId), refusedWith('grant.destination'))
+})
+
+test('a grant does not count any more as soon as its move is called off, made, or aimed elsewhere', async (t) => {
+  const { enrol, place, migrate, restore, remove, operateGrant } = await grants(t)
+  const [one, two] = [await enrol(here), await enrol(there)]
+  await place(one.nodeId, 'edge')
+  await one.start(1)
+  await two.roots()
+  const { grant } = await migrate(two.nodeId)
+  await operateGrant(one, grant.token)
+  await operateGrant(two, grant.token)
+  await place(one.nodeId)
+  await assert.rejects(operateGrant(one, grant.token), refusedWith('grant.over'))
+  await assert.rejects(operateGrant(two, grant.token), refusedWith('grant.over'))
+  // The same move is allowed again, and so is what was given out for it within its hour.
+  const again = await migrate(two.nodeId)
+  await operateGrant(one, grant.token)
+  await two.start(2)
+  await assert.rejects(operateGrant(two, again.grant.token), refusedWith('grant.over'))
+  const restored = await restore(two.nodeId, 4)
+  await operateGrant(two, restored.grant.token)
+  // It is nothing that another node is told of.
+  await assert.rejects(operateGrant(one, restored.grant.token), refusedWith('grant.over'))
+  await two.start(6)
+  await assert.rejects(operateGrant(two, restored.grant.token), refusedWith('grant.over'))
+  const last = await restore(two.nodeId, 9)
+  await remove()
+  await assert.rejects(operateGrant(two, last.grant.token), refusedWith('grant.over'))
+  await assert.rejects(operateGrant(two, `${last.grant.token.slice(0, -4)}AAAA`), refusedWith('grant.signature'))
 })
 
 test('a restore goes on above every generation that was seen, and ends what was before', async (t) => {

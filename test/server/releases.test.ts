@@ -4,10 +4,11 @@ import { learnPolicy } from '../../src/attest/index.ts'
 import { generateKey, signerOf } from '../../src/ca/index.ts'
 import { fromHex } from '../../src/core/index.ts'
 import { readUntrustedPcrs } from '../../src/device/index.ts'
-import { checkRelease, parsePcrSelection, pcrDigestOf, releaseNodeRef, signRelease } from '../../src/tpm/index.ts'
+import { checkRelease, parsePcrSelection, pcrDigestOf, signRelease } from '../../src/tpm/index.ts'
 import { applyResult, approvedReleaseList, encodeIssueRequest, type ReleaseRequest } from '../../src/wire/index.ts'
 import { readBoot } from '../../swtpm/index.ts'
 import { honestPolicy, testBox, testVendor } from './boxes.ts'
+import { asking, brokerRoots } from './broker-roots.ts'
 import { testNode } from './test-node.ts'
 import { refusedWith, testVerifier, type TestVerifierOptions } from './test-verifier.ts'
 
@@ -20,32 +21,35 @@ after(node.close)
 const keys = await node.makeKeys()
 const PCRS = 'sha256:0,2,4,7,8'
 
-const storageRootName = Buffer.alloc(34, 0x0b)
-const roots: ReleaseRequest = {
-  nodeRef: releaseNodeRef(storageRootName).toString('hex'),
-  storageRootName: storageRootName.toString('hex'),
-  counterName: '0c'.repeat(34),
-  counter: 4,
-  pcrs: PCRS,
-  transportKey: signerOf(generateKey('P-256')).spki,
-}
-const terms = { nodeRef: releaseNodeRef(storageRootName), counterName: Buffer.alloc(34, 0x0c) }
+const broker = brokerRoots({ after }, box)
 
-async function fleet(t: test.TestContext, options: TestVerifierOptions = {}, who = node, whose = keys) {
+interface Ask {
+  /** How far the counter has moved since the test began: it never goes back, and all tests have one TPM. */
+  readonly moved?: number
+  readonly pcrs?: string
+  /** What is said beside what is so. */
+  readonly change?: Partial<ReleaseRequest>
+}
+
+async function fleet(t: test.TestContext, options: TestVerifierOptions = {}, who = node, whose = keys, by = broker) {
   const settings = { admission: 'vendor-ek' } as const
   const verifier = await testVerifier(t, { policies: [policy], ekRoots, ...options, settings })
   const { nodeId } = await who.onboard(verifier.app, whose)
   const operator = await verifier.operator('operator')
   const path = `/v1/nodes/${nodeId}/releases`
+  const at = await by.counter(whose)
   return {
     ...verifier,
     nodeId,
+    /** The counter when the test began. */
+    at,
     operate: operator,
     approve: (body: object) => operator(approvedReleaseList, 'POST', path, body),
     list: () => operator(approvedReleaseList, 'GET', path),
-    releases: async (change: Partial<ReleaseRequest> = {}, by = who, its = whose) => {
-      const obtain = { kind: 'release', request: encodeIssueRequest('release', { ...roots, ...change }) } as const
-      const { issued } = await by.attest(verifier.app, nodeId, its, { obtain })
+    releases: async ({ moved = 0, pcrs = PCRS, change = {} }: Ask = {}, now = who, its = whose) => {
+      await by.countTo(its, at + moved)
+      const asks = asking({ ...(await by.request(its, pcrs)), ...change })
+      const { issued } = await now.attest(verifier.app, nodeId, its, asks)
       assert.ok(issued?.kind === 'release')
       return issued
     },
@@ -64,63 +68,83 @@ function digestOf(banks: Record<string, Record<string, string>>): string {
 }
 
 test('a good node gets a release for exactly the registers that it quoted, and the same one again', async (t) => {
-  const { releases, list, nodeId, store } = await fleet(t)
+  const { releases, list, nodeId, store, at } = await fleet(t)
+  const { nodeRef, releaseCounterName: counterName } = await broker.open(keys, ({ roots }) => Promise.resolve(roots))
   const { releases: given, releaseKey, grantKey } = await releases()
   const [first, ...more] = given
   assert.ok(first !== undefined && more.length === 0)
-  checkRelease(first, releaseKey, terms)
-  assert.deepEqual([first.release, first.pcrs, first.pcrDigest], [5, PCRS, digestOf(await registersOf())])
+  checkRelease(first, releaseKey, { nodeRef, counterName })
+  assert.deepEqual([first.release, first.pcrs, first.pcrDigest], [at + 1, PCRS, digestOf(await registersOf())])
   assert.equal(grantKey.byteLength, 91)
-  assert.deepEqual((await releases({ counter: 5 })).releases, [first])
+  assert.deepEqual((await releases({ moved: 1 })).releases, [first])
   const { items, counter } = await list()
-  assert.deepEqual([items.length, items[0]?.origin, items[0]?.dead, counter], [1, 'verifier', false, 5])
+  assert.deepEqual([items.length, items[0]?.origin, items[0]?.dead, counter], [1, 'verifier', false, at + 1])
   const actions = (await store.audit.ofSubject(nodeId, 9)).map(({ action }) => action)
   assert.deepEqual(actions.slice(0, 2).toSorted(), ['node.release', 'node.roots'])
 })
 
-test('what the counter has gone past is not handed out, and a new number is above all that were', async (t) => {
-  const { releases, approve, list } = await fleet(t)
+test('what a node says of its roots is written down when it says something new', async (t) => {
+  const { releases, nodeId, store } = await fleet(t)
+  const rows = async () =>
+    (await store.audit.ofSubject(nodeId, 99))
+      .filter(({ action }) => action === 'node.roots')
+      .map(({ detail }) => detail['changed'])
+      .toReversed()
   await releases()
-  await approve({ current: true, release: 7 })
-  const { releases: next } = await releases({ counter: 7 })
+  await releases()
+  await releases({ moved: 1 })
+  assert.deepEqual(await rows(), ['nodeRef,pcrs,transportKey'])
+  await releases({ moved: 1, pcrs: `${PCRS},9` })
+  await releases({ moved: 1, pcrs: `${PCRS},9` })
+  assert.deepEqual(await rows(), ['nodeRef,pcrs,transportKey', 'pcrs'])
+})
+
+test('what the counter has gone past is not handed out, and a new number is above all that were', async (t) => {
+  const { releases, approve, list, at } = await fleet(t)
+  await releases()
+  await approve({ current: true, release: at + 3 })
+  const { releases: next } = await releases({ moved: 3 })
   assert.deepEqual(
     next.map(({ release }) => release),
-    [7],
+    [at + 3],
   )
   await approve({ current: true })
   assert.deepEqual(
     (await list()).items.map(({ release, dead }) => [release, dead]),
     [
-      [8, false],
-      [7, false],
-      [5, true],
+      [at + 4, false],
+      [at + 3, false],
+      [at + 1, true],
     ],
   )
 })
 
 test('what an operator approved comes along, and nothing is signed beside it unasked', async (t) => {
-  const { releases, approve } = await fleet(t)
+  const { releases, approve, at } = await fleet(t)
   await assert.rejects(approve({ current: true }), refusedWith('release.no_roots'))
   const [first] = (await releases()).releases
   const banks = await registersOf()
   const update = { sha256: { ...banks['sha256'], 8: 'ab'.repeat(32) } }
   const { items } = await approve({ pcrs: update, description: 'update' })
-  assert.deepEqual([items[0]?.release, items[0]?.origin, items[0]?.document.description], [6, 'operator', 'update'])
+  assert.deepEqual(
+    [items[0]?.release, items[0]?.origin, items[0]?.document.description],
+    [at + 2, 'operator', 'update'],
+  )
   assert.deepEqual((await releases()).releases, [items[0]?.document, first])
   // A boot into something else than both: the operator has said what comes, and this is not it.
-  const { releases: only } = await releases({ counter: 5, pcrs: `${PCRS},9` })
+  const { releases: only } = await releases({ moved: 1, pcrs: `${PCRS},9` })
   assert.deepEqual(
     only.map(({ release }) => release),
-    [6, 5],
+    [at + 2, at + 1],
   )
 })
 
 test('numbers only rise, and every register must have its value', async (t) => {
-  const { releases, approve } = await fleet(t)
+  const { releases, approve, at } = await fleet(t)
   await releases()
-  await assert.rejects(approve({ current: true, release: 5 }), refusedWith('release.number'))
-  const { items } = await approve({ current: true, release: 9 })
-  assert.equal(items[0]?.release, 9)
+  await assert.rejects(approve({ current: true, release: at + 1 }), refusedWith('release.number'))
+  const { items } = await approve({ current: true, release: at + 5 })
+  assert.equal(items[0]?.release, at + 5)
   assert.equal(items[0].pcrDigest, digestOf(await registersOf()))
   await assert.rejects(approve({ pcrs: { sha256: { 0: 'ab'.repeat(32) } } }), refusedWith('http.invalid'))
   await assert.rejects(approve({}), refusedWith('http.invalid'))
@@ -133,7 +157,7 @@ test('current registers are those of a verdict that is good and not stale', asyn
   await assert.rejects(approve({ current: true }), refusedWith('grant.destination'))
 })
 
-const faults: readonly (readonly [string, Partial<ReleaseRequest>, string])[] = [
+const faults: readonly (readonly [string, Ask, string])[] = [
   ['of another bank', { pcrs: 'sha1:0,2' }, 'release.selection'],
   ['of two banks', { pcrs: 'sha256:0+sha1:0' }, 'release.selection'],
   ['that grow while the system runs', { pcrs: 'sha256:0,10' }, 'release.selection'],
@@ -149,8 +173,8 @@ for (const [what, change, expected] of faults) {
 
 test('a reference that is not of the storage root, or a transport key that is none, is refused', async (t) => {
   const { releases } = await fleet(t)
-  await assert.rejects(releases({ nodeRef: 'ab'.repeat(32) }), refusedWith('release.node_ref'))
-  await assert.rejects(releases({ transportKey: Buffer.from('no key') }), refusedWith('issue.malformed'))
+  await assert.rejects(releases({ change: { nodeRef: 'ab'.repeat(32) } }), refusedWith('release.node_ref'))
+  await assert.rejects(releases({ change: { transportKey: Buffer.from('no key') } }), refusedWith('issue.malformed'))
 })
 
 test('a register that is not quoted has no release', async (t) => {
@@ -169,25 +193,26 @@ spec:
 test('with the release key offline the verifier signs nothing, and hands out what was signed there', async (t) => {
   const signer = signerOf(generateKey('P-256'))
   const offline = { publicKey: signer.spki, sign: undefined }
-  const { releases, approve } = await fleet(t, { keys: { releaseKey: offline } })
+  const { releases, approve, at } = await fleet(t, { keys: { releaseKey: offline } })
+  const { nodeRef, releaseCounterName: counterName } = await broker.open(keys, ({ roots }) => Promise.resolve(roots))
   await assert.rejects(releases(), refusedWith('release.offline'))
   await assert.rejects(approve({ current: true }), refusedWith('release.offline'))
   const pcrDigest = fromHex(digestOf(await registersOf())) ?? Buffer.alloc(0)
   const sign = async (change: object = {}, key = signer) =>
     signRelease(
-      { ...terms, release: 5, pcrs: parsePcrSelection(PCRS), pcrDigest, ...change },
+      { nodeRef, counterName, release: at + 1, pcrs: parsePcrSelection(PCRS), pcrDigest, ...change },
       { publicKey: key.spki, sign: (message) => key.sign(message, 'ieee-p1363') },
     )
   const signed = await sign()
   await approve({ signed })
   assert.deepEqual((await releases()).releases, [signed])
   await assert.rejects(approve({ signed }), refusedWith('release.number'))
-  await assert.rejects(approve({ signed: await sign({ release: 3 }) }), refusedWith('release.number'))
+  await assert.rejects(approve({ signed: await sign({ release: at - 1 }) }), refusedWith('release.number'))
   await assert.rejects(
     approve({ signed: await sign({ nodeRef: Buffer.alloc(32) }) }),
     refusedWith('release.other_node'),
   )
-  const stranger = await sign({ release: 8 }, signerOf(generateKey('P-256')))
+  const stranger = await sign({ release: at + 4 }, signerOf(generateKey('P-256')))
   await assert.rejects(approve({ signed: stranger }), refusedWith('release.key'))
 })
 
@@ -206,7 +231,8 @@ test('an update is approved before the reboot, and is in force after it', async 
   const before = await testNode(updated.powered, own)
   const stored = await before.makeStoredKeys()
   const held = await before.loadKeys(stored)
-  const { releases, approve, operate } = await fleet(t, {}, before, held)
+  const itsBroker = brokerRoots(t, updated)
+  const { releases, approve, operate, at } = await fleet(t, {}, before, held, itsBroker)
   const old = await registersOf(before)
   const [first] = (await releases()).releases
   await before.close()
@@ -223,10 +249,10 @@ test('an update is approved before the reboot, and is in force after it', async 
   await operate(applyResult, 'PUT', '/v1/resources', { documents: [next] })
 
   const rebooted = await testNode(await updated.reboot('cmdline'), own)
-  const { releases: given } = await releases({ counter: 6 }, rebooted, await rebooted.loadKeys(stored))
+  const { releases: given } = await releases({ moved: 2 }, rebooted, await rebooted.loadKeys(stored))
   assert.equal(given.length, 1)
   assert.equal(given[0]?.pcrDigest, digestOf(await registersOf(rebooted)))
   assert.deepEqual(given[0], approved?.document)
-  assert.ok((first?.release ?? 0) < 6)
+  assert.equal(first?.release, at + 1)
   await rebooted.close()
 })

@@ -62,7 +62,7 @@ export async function testNode(powered: Powered, claim: { model: string; serial:
   const loadKeys = async (stored: Awaited<ReturnType<typeof makeStoredKeys>>, slot = '1') => {
     const ak = await loadKey(tools, ek, `ak${slot}`, stored.ak)
     const device = await loadKey(tools, ek, `device${slot}`, stored.device)
-    return { ak, device, creation: stored.device, akName: nameOfBytes(ak.publicArea) }
+    return { ak, device, creation: stored.device, stored: stored.ak, akName: nameOfBytes(ak.publicArea) }
   }
   const makeKeys = async (slot = '1') => loadKeys(await makeStoredKeys(), slot)
   type Keys = Awaited<ReturnType<typeof makeKeys>>

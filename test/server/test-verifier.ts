@@ -10,7 +10,7 @@ import { loadCa } from '../../src/server/ca-directory.ts'
 import { parseServerConfig } from '../../src/server/config.ts'
 import { grantKeyOf } from '../../src/server/fleet-keys.ts'
 import { makeLogger } from '../../src/server/http/logging.ts'
-import { openResultsKey } from '../../src/server/results-key.ts'
+import { openResultsKeys } from '../../src/server/results-keys.ts'
 import type { VerifierDeps } from '../../src/server/services/deps.ts'
 import { loadResource, policySource } from '../../src/server/services/policies.ts'
 import type { Role } from '../../src/store/index.ts'
@@ -27,6 +27,8 @@ export interface TestVerifierOptions {
   readonly keys?: Partial<Pick<VerifierDeps, 'ca' | 'releaseKey'>>
 }
 
+const DAY = 24 * 3600 * 1000
+
 /** A whole verifier in process, on a real store and a real authority, with a clock that the test can move. */
 export async function testVerifier(t: TestContext, options: TestVerifierOptions = {}) {
   const store = await temporaryStore(t)
@@ -36,7 +38,12 @@ export async function testVerifier(t: TestContext, options: TestVerifierOptions 
   const input = { passphrase: 'p', organization: 'Test', now: clock.now(), random: randomBytes }
   await initCa(directory, input)
   const ca = await loadCa(directory, input.passphrase, input.now)
-  const results = await openResultsKey(directory, ca, input)
+  const results = await openResultsKeys(
+    directory,
+    ca,
+    { ...input, clock },
+    { lifetime: 180 * DAY, overlap: DAY, token: 900_000 },
+  )
   const origin = { revision: 0, source: 'file', updated: 0 } as const
   const files = (options.policies ?? []).map((text) => loadResource(text, origin))
   const lines: string[] = []
@@ -79,7 +86,12 @@ export type TestVerifier = Awaited<ReturnType<typeof testVerifier>>
 async function operatorOf(app: FastifyInstance, store: VerifierDeps['store'], role: Role) {
   const { token, record } = mintToken(`${role}-${randomBytes(4).toString('hex')}`, role, 0, randomBytes)
   await store.tokens.insert(record)
-  return async <T extends z.ZodType>(schema: T, method: 'GET' | 'POST' | 'PUT', url: string, body?: object) => {
+  return async <T extends z.ZodType>(
+    schema: T,
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH',
+    url: string,
+    body?: object,
+  ) => {
     const response = await app.inject({
       method,
       url,

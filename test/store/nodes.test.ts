@@ -135,3 +135,11 @@ test('an approved re-enrolment stays approved when it is asked for again, and no
   await store.nodes.requestReEnrolment(id(1), 'aa', 'cc', 8)
   assert.equal((await store.nodes.byId(id(1)))?.reEnrolment?.approved, undefined)
 })
+
+test('labels are replaced as a whole, and those of other nodes stay', async (t) => {
+  const { nodes } = await temporaryStore(t)
+  for (const n of [1, 2]) await nodes.insert(newNode(n), 0)
+  await nodes.setLabels(id(1), { ring: 'one' })
+  assert.deepEqual((await nodes.byId(id(1)))?.labels, { ring: 'one' })
+  assert.deepEqual((await nodes.byId(id(2)))?.labels, { site: 'north' })
+})

@@ -31,7 +31,9 @@ test('attestations come back whole, newest first, and only so many of a node are
     firstFailure: checks[1],
     inputs: { policy: 'ab' },
     result: 'token',
+    evidence: null,
     quote: attestation(14, 1).quote,
+    signature: attestation(14, 1).signature,
   })
   assert.equal(await store.attestations.byId(id(11)), undefined)
 })

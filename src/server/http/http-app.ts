@@ -13,7 +13,7 @@ import type { Store } from '../../store/index.ts'
 import { codedError, encodeBody, LIMITS, MEDIA, notRouted, problemOf, SIGNATURE_HEADER } from '../../wire/index.ts'
 import { bodyBudget, bodySize } from './body-budget.ts'
 import { DOCS_POLICY, docsPage } from './docs-page.ts'
-import { acceptBodies, answerMedia, type DigestOf } from './media.ts'
+import { acceptBodies, answerMedia, type DigestOf, rawAnswer } from './media.ts'
 import { openApiDocument } from './openapi.ts'
 import { authenticate, authorize } from './operators.ts'
 import { rawProblem } from './problems.ts'
@@ -140,9 +140,16 @@ function registerRoute(app: FastifyInstance, route: Route, deps: HttpDeps, diges
     },
     ...(route.access === 'node' ? { onSend: signer(deps, digestOf) } : {}),
     handler: async (request, reply) => {
-      const media = answerMedia(request.headers.accept, request.headers['content-type'])
       const { params, query, body } = request
-      const answer = await route.run({ params, query, body, actor: actors.get(request) ?? 'touchstone' })
+      const actor = actors.get(request) ?? 'touchstone'
+      const raw = rawAnswer(route.raw ?? [], request.headers.accept)
+      if (raw !== undefined) {
+        const asked = { ...(query !== null && typeof query === 'object' ? query : {}), ...raw.query }
+        const answer = await route.run({ params, query: asked, body, actor })
+        return await reply.type(raw.media).send(raw.body(answer))
+      }
+      const media = answerMedia(request.headers.accept, request.headers['content-type'])
+      const answer = await route.run({ params, query, body, actor })
       return await reply.type(media).send(encodeBody(media, answer))
     },
   })

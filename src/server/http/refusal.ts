@@ -1,4 +1,4 @@
-import { type Check, type ErrorCode, ERRORS, firstFailure } from '../../core/index.ts'
+import { type Check, counts, type ErrorCode, ERRORS, firstFailure } from '../../core/index.ts'
 import { Refusal } from '../../wire/index.ts'
 
 export { Refusal }
@@ -15,7 +15,9 @@ export function notPassed(checks: readonly Check[]): readonly Check[] {
  * is given, and with everything that did not pass.
  */
 export function refuseFailed(checks: readonly Check[], code?: ErrorCode): void {
-  const failure = checks.find(({ outcome }) => outcome === 'fail' || outcome === 'indeterminate')
+  const failure = checks.find(
+    (check) => counts(check) && (check.outcome === 'fail' || check.outcome === 'indeterminate'),
+  )
   if (failure === undefined) return
   const own = failure.code !== undefined && isErrorCode(failure.code) ? failure.code : 'http.internal'
   throw new Refusal(code ?? own, undefined, { checks: notPassed(checks) })

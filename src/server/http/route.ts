@@ -14,7 +14,16 @@ export interface Actor {
   readonly role: Role
 }
 
+/** An answer that goes out in a media type of its own, where Accept prefers that. */
+export interface RawAnswer {
+  readonly media: string
+  /** What the query gains by it; `undefined` where the parameters of the type ask for what there is not. */
+  readonly query: (parameters: ReadonlyMap<string, string>) => Readonly<Record<string, string>> | undefined
+  readonly body: (answer: unknown) => Buffer
+}
+
 interface Limits {
+  readonly raw?: readonly RawAnswer[]
   /** Counted separately and more tightly, per address. */
   readonly onboarding?: true
 }
@@ -27,6 +36,10 @@ export function route<
   P extends z.ZodType = z.ZodUndefined,
   Q extends z.ZodType = z.ZodUndefined,
   B extends z.ZodType = z.ZodUndefined,
->({ onboarding, ...definition }: RouteDefinition<Access, P, Q, B, A> & Limits): Route {
-  return { ...defineRoute(definition), ...(onboarding === undefined ? {} : { onboarding }) }
+>({ onboarding, raw, ...definition }: RouteDefinition<Access, P, Q, B, A> & Limits): Route {
+  return {
+    ...defineRoute(definition),
+    ...(onboarding === undefined ? {} : { onboarding }),
+    ...(raw === undefined ? {} : { raw }),
+  }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { EAR_MEDIA, EAR_PROFILES } from '../../attest/index.ts'
 import {
   applyRequest,
   applyResult,
@@ -10,16 +11,27 @@ import {
   nodeDetail,
   nodeList,
   nodeQuery,
+  nodeResult,
+  recomputed,
   resourceDetail,
   resourceList,
+  resultQuery,
+  verdictExplanation,
+  whatIfPage,
+  whatIfRequest,
 } from '../../wire/index.ts'
 import { Refusal } from '../http/refusal.ts'
-import { route, type Route } from '../http/route.ts'
+import { type RawAnswer, route, type Route } from '../http/route.ts'
 import { guestFacingRoutes } from './guest-facing.ts'
 import { page } from './page.ts'
+import { resourceFacingRoutes } from './resource-facing.ts'
 import { applyDocuments } from '../services/apply.ts'
 import type { VerifierDeps } from '../services/deps.ts'
 import { activateNode, approveNode, suspendNode } from '../services/node-operations.ts'
+import { explainAttestation } from '../services/explaining.ts'
+import { recompute } from '../services/recomputing.ts'
+import { resultOfNode } from '../services/result.ts'
+import { whatIf } from '../services/what-if.ts'
 import { KINDS } from '../services/policies.ts'
 import {
   attestationDetailOf,
@@ -32,10 +44,33 @@ import {
 const byId = z.object({ id: z.uuid() })
 const byName = z.object({ name: z.string() })
 
+const PROFILES_BY_URI = new Map<string, string>(Object.entries(EAR_PROFILES).map(([name, { uri }]) => [uri, name]))
+
+/** RFC 9782: one media type for each serialisation, whose parameter names the profile. */
+const RESULT_MEDIA: readonly RawAnswer[] = (['jwt', 'cwt'] as const).map((format) => ({
+  media: EAR_MEDIA[format],
+  query: (parameters) => {
+    const uri = parameters.get('eat_profile')
+    const profile = uri === undefined ? undefined : PROFILES_BY_URI.get(uri)
+    if (uri !== undefined && profile === undefined) return undefined
+    return { format, ...(profile === undefined ? {} : { profile }) }
+  },
+  body: (answer) => {
+    const { result } = nodeResult.parse(answer)
+    return format === 'cwt' ? Buffer.from(result, 'base64url') : Buffer.from(result, 'ascii')
+  },
+}))
+
 const APPLY_LIMIT = 4 << 20
 
 export function operatorFacingRoutes(deps: VerifierDeps): readonly Route[] {
-  return [...nodeRoutes(deps), ...attestationRoutes(deps), ...resourceRoutes(deps), ...guestFacingRoutes(deps)]
+  return [
+    ...nodeRoutes(deps),
+    ...attestationRoutes(deps),
+    ...resourceRoutes(deps),
+    ...resourceFacingRoutes(deps),
+    ...guestFacingRoutes(deps),
+  ]
 }
 
 function nodeRoutes(deps: VerifierDeps): readonly Route[] {
@@ -79,6 +114,24 @@ function nodeRoutes(deps: VerifierDeps): readonly Route[] {
       handle: ({ params }) => detail(params.id),
     }),
     route({
+      method: 'GET',
+      path: '/v1/nodes/:id/result',
+      operation: 'getNodeResult',
+      summary:
+        'The newest verdict as an EAR token, for a relying party that asks the verifier itself. Accept may name ' +
+        'application/eat+jwt or application/eat+cwt, with eat_profile; then the token alone is answered.',
+      access: 'viewer',
+      params: byId,
+      query: resultQuery,
+      answer: nodeResult,
+      codes: ['node.not_found', 'result.none', 'result.stale', 'result.nonce'],
+      raw: RESULT_MEDIA,
+      handle: async ({ params, query: { profile, format, audience, nonce } }) => ({
+        format,
+        result: await resultOfNode(deps, params.id, { profile, format, audience, relyingPartyNonce: nonce }),
+      }),
+    }),
+    route({
       method: 'POST',
       path: '/v1/nodes/:id/approve',
       operation: 'approveNode',
@@ -118,7 +171,8 @@ function nodeRoutes(deps: VerifierDeps): readonly Route[] {
   ]
 }
 
-function attestationRoutes({ store }: VerifierDeps): readonly Route[] {
+function attestationRoutes(deps: VerifierDeps): readonly Route[] {
+  const { store } = deps
   return [
     route({
       method: 'GET',
@@ -156,6 +210,28 @@ function attestationRoutes({ store }: VerifierDeps): readonly Route[] {
         return attestationDetailOf(row)
       },
     }),
+    route({
+      method: 'GET',
+      path: '/v1/attestations/:id/explanation',
+      operation: 'explainAttestation',
+      summary: 'Likely causes of a verdict, how the boot differs from the last good one, and what to do next.',
+      access: 'viewer',
+      params: byId,
+      answer: verdictExplanation,
+      codes: ['attestation.not_found'],
+      handle: ({ params }) => explainAttestation(deps, params.id),
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/attestations/:id/recompute',
+      operation: 'recomputeAttestation',
+      summary: 'Judge again what a verdict was made of, by what it was made by, and compare.',
+      access: 'viewer',
+      params: byId,
+      answer: recomputed,
+      codes: ['attestation.not_found'],
+      handle: ({ params }) => recompute(deps, params.id),
+    }),
   ]
 }
 
@@ -176,7 +252,9 @@ function resourceRoutes(deps: VerifierDeps): readonly Route[] {
         summary: `${many} in force, by name.`,
         access: 'viewer',
         answer: resourceList,
-        handle: async () => ({ items: (await ofKind(kind)).map(resourceSummaryOf) }),
+        handle: async () => ({
+          items: (await ofKind(kind)).map((resource) => resourceSummaryOf(resource, deps.clock.now())),
+        }),
       }),
       route({
         method: 'GET',
@@ -190,21 +268,34 @@ function resourceRoutes(deps: VerifierDeps): readonly Route[] {
         handle: async ({ params }) => {
           const resource = (await ofKind(kind)).find(({ name }) => name === params.name)
           if (resource === undefined) throw new Refusal('resource.not_found')
-          return { ...resourceSummaryOf(resource), document: resource.document }
+          return { ...resourceSummaryOf(resource, deps.clock.now()), document: resource.document }
         },
       }),
     ]),
     route({
+      method: 'POST',
+      path: '/v1/what-if',
+      operation: 'whatIf',
+      summary: 'What would become of the fleet under these documents, a page of nodes at a time. Nothing is stored.',
+      access: 'viewer',
+      body: whatIfRequest,
+      bodyLimit: APPLY_LIMIT,
+      answer: whatIfPage,
+      codes: ['policy.invalid', 'policy.ambiguous', 'policy.none'],
+      handle: ({ body }) => whatIf(deps, body),
+    }),
+    route({
       method: 'PUT',
       path: '/v1/resources',
       operation: 'applyResources',
-      summary: 'Store policies and reference sets as the newest revisions of their names; all of them, or none.',
+      summary:
+        'Store policies, reference sets and exceptions as the newest revisions of their names; all of them, or none.',
       access: 'operator',
       body: applyRequest,
       bodyLimit: APPLY_LIMIT,
       answer: applyResult,
       codes: ['policy.invalid', 'policy.ambiguous', 'resource.raced'],
-      handle: ({ body, actor }) => applyDocuments(deps, body.documents, actor),
+      handle: ({ body, actor }) => applyDocuments(deps, body.documents, actor, body.reason),
     }),
   ]
 }

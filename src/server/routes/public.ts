@@ -12,7 +12,7 @@ export function publicRoutes({ store, results }: Pick<VerifierDeps, 'store' | 'r
       summary: 'The keys that results are signed with, for relying parties.',
       access: 'public',
       answer: jwks,
-      handle: () => ({ keys: [{ ...results.jwk }] }),
+      handle: () => ({ keys: results.published().map((jwk) => ({ ...jwk })) }),
     }),
     route({
       method: 'GET',

@@ -1,9 +1,10 @@
+import { exceptionDoubts, exceptionFault, type PolicyException } from '../../attest/index.ts'
 import { isTouchstoneError, TouchstoneError } from '../../core/index.ts'
 import type { ApplyResult } from '../../wire/index.ts'
 import { Refusal } from '../http/refusal.ts'
 import { writeAudit } from './audit.ts'
 import type { VerifierDeps } from './deps.ts'
-import { loadResource, type LoadedResource, type PolicySource } from './policies.ts'
+import { KINDS, loadResource, type LoadedResource, type PolicySnapshot, type PolicySource } from './policies.ts'
 
 type Applied = ApplyResult['items'][number]
 
@@ -16,11 +17,12 @@ export async function applyDocuments(
   deps: VerifierDeps,
   documents: readonly string[],
   actor: string,
+  reason?: string,
 ): Promise<ApplyResult> {
   const { store, clock, policies } = deps
   const now = clock.now()
   const loaded = readAll(documents, now)
-  await checkTogether(policies, loaded)
+  const after = await checkTogether(policies, loaded)
   const inForce = new Map((await policies.current('fresh')).resources.map((one) => [`${one.kind}/${one.name}`, one]))
   const items = await store.transaction(async (tx) => {
     const done: Applied[] = []
@@ -32,18 +34,31 @@ export async function applyDocuments(
         continue
       }
       const revision = (stored?.revision ?? 0) + 1
-      const inserted = await tx.resources.insert({ kind, name, revision, document, digest, updated: now, actor })
+      const inserted = await tx.resources.insert({
+        kind,
+        name,
+        revision,
+        document,
+        digest,
+        updated: now,
+        actor,
+        reason,
+      })
       if (!inserted) throw new Refusal('resource.raced')
-      const detail = { revision: String(revision), digest }
+      const detail = { revision: String(revision), digest, ...(reason === undefined ? {} : { reason }) }
       await writeAudit(tx, deps, { actor, action: 'resource.apply', subject: `${kind}/${name}`, detail })
       done.push({ kind, name, revision, digest, change: before === undefined ? 'created' : 'updated' })
     }
     return done
   })
-  return { items }
+  // So that whoever is judged next here is judged by them.
+  await policies.current('fresh')
+  const warnings = doubtsOf(loaded, after, now)
+  return { items, ...(warnings.length === 0 ? {} : { warnings }) }
 }
 
-function readAll(documents: readonly string[], now: number): readonly LoadedResource[] {
+/** Every document of an operator's request, read. Throws `policy.invalid` with every fault. */
+export function readAll(documents: readonly string[], now: number): readonly LoadedResource[] {
   const faults: string[] = []
   const loaded: LoadedResource[] = []
   for (const [index, document] of documents.entries()) {
@@ -52,6 +67,9 @@ function readAll(documents: readonly string[], now: number): readonly LoadedReso
       if (loaded.some(({ kind, name }) => kind === resource.kind && name === resource.name)) {
         faults.push(`document ${index + 1}: ${resource.kind} ${resource.name} occurs twice`)
       }
+      const { parsed } = resource
+      const fault = parsed.kind === KINDS.exceptions ? exceptionFault(parsed, now) : undefined
+      if (fault !== undefined) faults.push(`document ${index + 1}: ${fault}`)
       loaded.push(resource)
     } catch (error) {
       if (!isTouchstoneError(error)) throw error
@@ -62,8 +80,28 @@ function readAll(documents: readonly string[], now: number): readonly LoadedReso
   return loaded
 }
 
-/** A purpose that nobody serves yet is no fault: operators may begin with references. */
-async function checkTogether(policies: PolicySource, loaded: readonly LoadedResource[]): Promise<void> {
+/** Of the exceptions that were applied, and of those that a policy which was applied may have left behind. */
+function doubtsOf(loaded: readonly LoadedResource[], { resources, exceptions }: PolicySnapshot, now: number): string[] {
+  const policies = resources.flatMap(({ parsed }) => (parsed.kind === KINDS.policy ? [parsed] : []))
+  const isChanged = ({ name, policy }: PolicyException) =>
+    loaded.some(({ kind, name: of }) =>
+      kind === KINDS.policy ? policy === undefined || policy === of : kind === KINDS.exceptions && name === of,
+    )
+  return exceptions
+    .filter(isChanged)
+    .flatMap((exception) =>
+      exceptionDoubts(exception, policies, now).map(({ message }) => `exception ${exception.name}: ${message}`),
+    )
+}
+
+/**
+ * What would be in force with these. A purpose that nobody serves yet is no fault: operators may begin with references.
+ * Throws `policy.ambiguous`.
+ */
+export async function checkTogether(
+  policies: PolicySource,
+  loaded: readonly LoadedResource[],
+): Promise<PolicySnapshot> {
   const after = await policies.with(loaded)
   for (const purpose of ['enrolment', 'attestation'] as const) {
     for (const subject of ['node', 'guest'] as const) {
@@ -74,4 +112,5 @@ async function checkTogether(policies: PolicySource, loaded: readonly LoadedReso
       }
     }
   }
+  return after
 }

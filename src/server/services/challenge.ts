@@ -5,6 +5,7 @@ import type { NodeRecord } from '../../store/index.ts'
 import { formatPcrSelection, type HashName, type PcrSelection } from '../../tpm/index.ts'
 import type { Challenge, ChallengeRequest } from '../../wire/index.ts'
 import type { VerifierDeps } from './deps.ts'
+import { nameOfKnown, usableIma } from './ima-log.ts'
 import type { PolicySnapshot, Subject } from './policies.ts'
 
 const SALT_SIZE = 16
@@ -13,8 +14,8 @@ const SALT_SIZE = 16
 export const PURPOSE = 'attestation'
 
 /**
- * A nonce, what to quote, and which firmware log the verifier has already. The answer to somebody unknown looks the
- * same: its log digest is made of a secret and of what was asked, so that it also stays the same.
+ * A nonce, what to quote, and which logs the verifier has already. The answer to somebody unknown looks the same: what it
+ * says of logs is made of a secret and of what was asked, so that it also stays the same.
  */
 export async function challengeNode(
   deps: VerifierDeps,
@@ -25,16 +26,21 @@ export async function challengeNode(
   // Only who knows a guest's AK is asked for what guests are; everybody else is asked for what machines are.
   const isKnown = node?.akName === toHex(akName)
   const subject = isKnown ? subjectOf(node) : 'node'
-  const pcrs = formatPcrSelection(selectionFor(await deps.policies.current(), pcrBanks, subject))
+  const snapshot = await deps.policies.current()
+  const pcrs = formatPcrSelection(selectionFor(snapshot, pcrBanks, subject))
   const pseudonym = createHmac('sha256', secrets.pseudonym).update(nodeId).update(akName).digest('hex')
   const known = isKnown ? node.eventLog : undefined
+  const policy = snapshot.policyFor('attestation', subject)
+  const judged = { policy, references: snapshot.references, now: clock.now() }
+  const ima = isKnown ? await usableIma(store, node, { ...judged, node: { nodeId, labels: node.labels } }) : undefined
+  const knownIma = nameOfKnown(deps, { nodeId, akName: toHex(akName) }, ima)
   const nonce = makeNonce(
     secrets.nonce,
     { purpose: PURPOSE, nodeId, akName, selection: pcrs },
     clock.now(),
     random(SALT_SIZE),
   )
-  return { nonce, pcrs, knownEventLog: known ?? pseudonym }
+  return { nonce, pcrs, knownEventLog: known ?? pseudonym, knownIma }
 }
 
 /**

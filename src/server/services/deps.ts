@@ -5,7 +5,7 @@ import type { Store } from '../../store/index.ts'
 import type { CertificateAuthority } from '../ca-directory.ts'
 import type { ServerConfig } from '../config.ts'
 import type { GrantKey, ReleaseKey } from '../fleet-keys.ts'
-import type { ResultsKey } from '../results-key.ts'
+import type { ResultsKeys } from '../results-keys.ts'
 import type { PolicySource } from './policies.ts'
 
 export type Settings = Pick<
@@ -44,7 +44,7 @@ export interface VerifierDeps {
   readonly manifest: Manifest | undefined
   readonly policies: PolicySource
   readonly ca: CertificateAuthority
-  readonly results: ResultsKey
+  readonly results: ResultsKeys
   readonly releaseKey: ReleaseKey
   readonly grantKey: GrantKey
   readonly secrets: SharedSecrets

@@ -1,16 +1,31 @@
-import { type Appraisal, type AppraisalInput, checkNonce, explainCheck, type GuestContext } from '../../attest/index.ts'
+import {
+  type Appraisal,
+  type AppraisalInput,
+  checkNonce,
+  explainCheck,
+  type GuestContext,
+  policyId,
+} from '../../attest/index.ts'
 import { requestDigest } from '../../ca/index.ts'
 import { firstFailure, fromHex, toHex, uuidV7 } from '../../core/index.ts'
 import type { NodeRecord, PriorState, Repositories } from '../../store/index.ts'
 import { formatPcrSelection, type PcrSelection } from '../../tpm/index.ts'
-import { type AttestationResult, type Evidence, evidenceQualifyingData, sha256 } from '../../wire/index.ts'
+import {
+  type AttestationResult,
+  type CarriedIma,
+  type Evidence,
+  evidenceQualifyingData,
+  sha256,
+} from '../../wire/index.ts'
 import { Refusal, refuseFailed } from '../http/refusal.ts'
 import { PURPOSE, selectionFor, subjectOf } from './challenge.ts'
 import type { VerifierDeps } from './deps.ts'
 import { guestContextOf, type GuestSubject, isStillSo, recordGuest } from './guest-context.ts'
+import { coveredIma, growthOf, receivedIma, type ReceivedIma, recordIma } from './ima-log.ts'
 import { renewCertificates } from './issuing.ts'
 import { issueObtained } from './obtaining.ts'
-import { authenticity, inputsOf, judge, priorOf } from './judgement.ts'
+import { authenticity, judge, pinned, priorOf } from './judgement.ts'
+import { exceptionsOf, factsOf } from './node-facts.ts'
 import { type PolicySnapshot, underCurrentPolicy } from './policies.ts'
 import { makeResult } from './result.ts'
 import { readTpmKey } from './tpm-key.ts'
@@ -30,11 +45,16 @@ export async function receiveEvidence(deps: VerifierDeps, body: Evidence): Promi
     const eventLog = await eventLogOf(deps, node, body)
     const guest = guestOf(node, body)
     const context = guest && (await guestContextOf(deps, deps.store, guest))
-    const evidence = evidenceOf(node, body, eventLog, selection, snapshot, context)
+    const judged = { ...evidenceOf(node, body, eventLog, selection, snapshot, context), now: deps.clock.now() }
+    const ima = await receivedIma(deps, node, body, judged)
+    const evidence = ima === undefined || ima === 'unknown' ? judged : { ...judged, ...ima.evidence }
     const appraisal = judge(evidence)
     refuseFailed(authenticity(appraisal.checks), 'attestation.unauthenticated')
     refuseFailed(appraisal.checks.filter(({ check }) => check === 'quote.nonce'))
-    return accept(deps, snapshot, { node, guest, body, evidence, appraisal, prior: priorOf(body.quote, nonceIssued) })
+    // Said to whom the node belongs, and to nobody else.
+    if (ima === 'unknown') throw new Refusal('attestation.ima_unknown')
+    const prior = priorOf(body.quote, nonceIssued)
+    return accept(deps, snapshot, { node, guest, body, evidence, ima, appraisal, prior })
   })
   const { renewal, obtain } = body.request
   if (result.status !== 'affirming' || node === undefined) return result
@@ -89,22 +109,28 @@ function evidenceOf(
   snapshot: PolicySnapshot,
   guest: GuestContext | undefined,
 ): Judged {
+  const facts = factsOf(node)
   return {
     policy: snapshot.policyFor('attestation', subjectOf(node)),
     references: snapshot.references,
+    exceptions: exceptionsOf(snapshot.exceptions, facts),
     ak: { decoded: readTpmKey('akPublic', node.akPublic).pub },
     enrolment: 'enrolled',
     ek: node.ekPublic,
     quote: body.quote,
     signature: body.signature,
-    nonce: evidenceQualifyingData(body.nonce, body.request),
+    nonce: evidenceQualifyingData(body.nonce, body.request, carriedIma(body)),
     selection,
     eventLog,
-    ...(body.imaLog === undefined ? {} : { imaLog: body.imaLog }),
     ...(body.untrustedPcrs === undefined ? {} : { pcrs: body.untrustedPcrs }),
     ...(node.prior === undefined ? {} : { prior: node.prior }),
+    node: facts,
     ...(guest === undefined ? {} : { guest }),
   }
+}
+
+function carriedIma({ ima, imaLog }: Evidence): CarriedIma | undefined {
+  return ima && { part: ima, log: imaLog ?? Buffer.alloc(0) }
 }
 
 interface Accepted {
@@ -112,6 +138,7 @@ interface Accepted {
   readonly guest: GuestSubject | undefined
   readonly body: Evidence
   readonly evidence: Judged
+  readonly ima: ReceivedIma | undefined
   readonly appraisal: Appraisal
   readonly prior: PriorState
 }
@@ -123,12 +150,17 @@ async function accept(
 ): Promise<AttestationResult | 'stale'> {
   const { node, guest, body, appraisal } = accepted
   const context = accepted.evidence.guest
-  const result = await makeResult(deps, node, appraisal, accepted.evidence.policy, body.request)
+  const { audience, relyingPartyNonce, result: spelling } = body.request
+  const judged = {
+    verdict: appraisal,
+    policyIds: [policyId(accepted.evidence.policy)],
+    freshFrom: accepted.prior.nonceIssued,
+  }
+  const result = await makeResult(deps, node, judged, { audience, relyingPartyNonce, ...spelling })
   const outcome = await deps.store.transaction(async (tx) => {
     if ((await tx.resources.version()) !== snapshot.version) return 'stale'
     if (guest !== undefined && context !== undefined && !(await isStillSo(deps, tx, guest, context))) return 'stale'
-    await record(deps, tx, accepted, result)
-    return 'recorded'
+    return await record(deps, tx, accepted, result)
   })
   if (outcome === 'stale') return outcome
   const failure = appraisal.status === 'affirming' ? undefined : firstFailure(appraisal.checks)
@@ -136,6 +168,7 @@ async function accept(
     status: appraisal.status,
     result,
     interval: deps.settings.interval,
+    ...outcome,
     ...(failure === undefined ? {} : { reason: explainCheck(failure) }),
   }
 }
@@ -143,9 +176,9 @@ async function accept(
 async function record(
   deps: VerifierDeps,
   tx: Repositories,
-  { node, body, evidence, appraisal, prior }: Accepted,
+  { node, body, evidence, ima, appraisal, prior }: Accepted,
   result: string,
-): Promise<void> {
+): Promise<Pick<AttestationResult, 'ima'>> {
   const { clock, random, settings, version } = deps
   const now = clock.now()
   const { nodeId, akName } = node
@@ -160,6 +193,9 @@ async function record(
   if (!isNew) throw new Refusal(await whyNot(tx, node))
   const { guest } = evidence
   if (guest !== undefined) await recordGuest(deps, tx, node, guest, appraisal.checks)
+  const growth = ima && growthOf(ima, appraisal.imaState)
+  const left = ima && (await recordIma(deps, tx, node, growth))
+  const pinnedEvidence = ima === undefined ? evidence : { ...evidence, ...coveredIma(ima, growth) }
   const covered = coveredBy(body.request)
   await tx.attestations.insert(
     {
@@ -172,16 +208,18 @@ async function record(
       resetCount: prior.resetCount,
       ...(covered === undefined ? {} : { requestSha256: toHex(covered) }),
       verdict: appraisal,
-      inputs: inputsOf(evidence, { now, build: version, labels: node.labels, nonce: toHex(body.nonce) }),
+      ...pinned(pinnedEvidence, appraisal, { now, build: version, labels: node.labels, nonce: toHex(body.nonce) }),
       quote: body.quote,
       signature: body.signature,
       result,
     },
     settings.limits.attestationsPerNode,
   )
-  if (eventLog === undefined) return
-  const { logsPerNode: logs, logBytesPerNode: bytes } = settings.limits
-  await tx.logs.put(nodeId, eventLog, Buffer.from(evidence.eventLog), { logs, bytes }, now)
+  if (eventLog !== undefined) {
+    const { logsPerNode: logs, logBytesPerNode: bytes } = settings.limits
+    await tx.logs.put(nodeId, eventLog, Buffer.from(evidence.eventLog), { logs, bytes }, now)
+  }
+  return left === undefined ? {} : { ima: left }
 }
 
 /** What the gate will compare with what it is asked for. */

@@ -1,10 +1,12 @@
 import { type Appraisal, appraise, type AppraisalInput, verdictOf } from '../../attest/index.ts'
 import { decode } from '../../codec/index.ts'
 import { type Check, isTouchstoneError, type JsonValue, toHex, toRfc3339 } from '../../core/index.ts'
+import type { ImaSource } from '../../eventlog/index.ts'
 import type { PriorState } from '../../store/index.ts'
 import { formatPcrSelection, type PcrSelection, TPMS_ATTEST } from '../../tpm/index.ts'
 import { sha256 } from '../../wire/index.ts'
 import { guestInputs } from './guest-context.ts'
+import { packEvidence } from './stored-evidence.ts'
 
 /** A SHA-1 log of one event that extends nothing: pcr, type EV_NO_ACTION, digest, size. */
 const BLANK_LOG = Buffer.alloc(32)
@@ -23,6 +25,7 @@ export function judge(input: AppraisalInput): Appraisal {
     // Throws the same again where the fault is in the quote.
     const rest = { ...input, eventLog: BLANK_LOG }
     delete rest.imaLog
+    delete rest.imaState
     const blank = appraise(rest)
     const unreadable = {
       check: 'log.readable',
@@ -42,7 +45,7 @@ function isOfQuote({ check }: Check): boolean {
 }
 
 /** Asked for, and not answered: the blank log that stood in must not be judged as if it had come. */
-function blockedByLog({ check, rule, claim }: Check): Check {
+function blockedByLog({ check, rule, claim, mode }: Check): Check {
   return {
     check,
     outcome: 'indeterminate',
@@ -50,6 +53,7 @@ function blockedByLog({ check, rule, claim }: Check): Check {
     actual: 'the event log cannot be read',
     ...(rule === undefined ? {} : { rule }),
     ...(claim === undefined ? {} : { claim }),
+    ...(mode === undefined ? {} : { mode }),
   }
 }
 
@@ -68,23 +72,39 @@ export function priorOf(quote: Buffer, nonceIssued: number): PriorState {
   return { nonceIssued, clock, resetCount, restartCount, safe, firmwareVersion }
 }
 
-/** Everything that a verdict depended on, so that it can be recomputed: by value where small, else by SHA-256. */
-export function inputsOf(
-  input: AppraisalInput & { readonly selection: PcrSelection },
-  circumstances: Readonly<Record<string, JsonValue>> & { readonly now: number },
-): Record<string, JsonValue> {
+/**
+ * Everything that a verdict depended on: `inputs` for people, by value where small, else by SHA-256; `evidence` for
+ * recomputing it, which `inputs` pins.
+ */
+export function pinned(
+  input: Selected,
+  { checks }: Appraisal,
+  circumstances: Circumstances,
+): { readonly inputs: Record<string, JsonValue>; readonly evidence: string } {
+  const agreed = checks.some(({ check, outcome }) => check === 'quote.digest' && outcome === 'pass')
+  const evidence = packEvidence(input, agreed)
+  const inputs = { ...inputsOf(input, circumstances), evidence: toHex(sha256(Buffer.from(evidence, 'utf8'))) }
+  return { inputs, evidence }
+}
+
+type Selected = AppraisalInput & { readonly selection: PcrSelection }
+type Circumstances = Readonly<Record<string, JsonValue>> & { readonly now: number }
+
+function inputsOf(input: Selected, circumstances: Circumstances): Record<string, JsonValue> {
   const digest = (bytes: Uint8Array) => toHex(sha256(bytes))
   return {
     ...circumstances,
-    now: toRfc3339(circumstances.now),
+    now: toRfc3339(input.now ?? circumstances.now),
     policy: { name: input.policy.name, digest: input.policy.digest },
-    references: (input.references ?? []).map((set) => ({ name: set.name, digest: set.digest })),
+    references: (input.references ?? []).map(({ name, digest: of }) => ({ name, digest: of })),
+    exceptions: (input.exceptions ?? []).map(({ name, digest: of }) => ({ name, digest: of })),
     selection: formatPcrSelection(input.selection),
     qualifyingData: toHex(input.nonce),
     quote: digest(input.quote),
     signature: digest(input.signature),
     eventLog: digest(input.eventLog),
-    imaLog: input.imaLog === undefined ? null : digest(input.imaLog),
+    imaLog: input.imaLog === undefined ? null : toHex(sha256(bytesOf(input.imaLog))),
+    imaState: input.imaState === undefined ? null : { entries: input.imaState.entries, basis: input.imaState.basis },
     ...(input.guest === undefined ? {} : { guest: guestInputs(input.guest) }),
     prior:
       input.prior === undefined
@@ -96,4 +116,9 @@ export function inputsOf(
             firmwareVersion: input.prior.firmwareVersion.toString(16),
           },
   }
+}
+
+/** Of a log in one piece, or in the parts in which it is kept. */
+function bytesOf(log: ImaSource): Uint8Array {
+  return log instanceof Uint8Array ? log : Buffer.concat([...log])
 }

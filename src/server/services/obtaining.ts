@@ -6,6 +6,7 @@ import { decodeIssueRequest, type Issued, MAX_GENERATION_LEAP, type ObtainReques
 import { writeAudit } from './audit.ts'
 import type { VerifierDeps } from './deps.ts'
 import { BACKDATE_MS, certificateRow, isEarly, issuanceTransaction, rulesFor } from './issuing.ts'
+import { grantDoor } from './grants.ts'
 import { releaseDoor } from './releases.ts'
 import { readTpmKey } from './tpm-key.ts'
 
@@ -55,6 +56,9 @@ async function obtain(context: Context, { kind, request }: ObtainRequest): Promi
     }
     case 'fleet':
       return { kind, ...(await through(fleetDoor(deps))) }
+    case 'grant':
+      await through(grantDoor(deps, tx))
+      return { kind }
   }
 }
 

@@ -1,4 +1,10 @@
-import { type Appraisal, type AppraisalInput, type GuestContext, selectionToAsk } from '../../attest/index.ts'
+import {
+  type Appraisal,
+  type AppraisalInput,
+  type GuestContext,
+  type NodeFacts,
+  selectionToAsk,
+} from '../../attest/index.ts'
 import { checkEnrolment, parseRequest } from '../../ca/index.ts'
 import { equalBytes, type NodeId, toHex, uuidV7 } from '../../core/index.ts'
 import type { GuestBinding, NodeRecord, OnboardingSession, Repositories } from '../../store/index.ts'
@@ -15,8 +21,10 @@ import type { VerifierDeps } from './deps.ts'
 import { admitGuest, refuseUncertifiedGuest } from './guest-admission.ts'
 import { guestContextOf, type GuestSubject, isStillSo, recordGuest } from './guest-context.ts'
 import { recordClaim } from './enrolment-record.ts'
+import { coveredIma, growthOf, recordIma, wholeIma } from './ima-log.ts'
 import { issueCertificates, type NodeCertificates } from './issuing.ts'
-import { authenticity, inputsOf, judge, priorOf } from './judgement.ts'
+import { authenticity, judge, pinned, priorOf } from './judgement.ts'
+import { claimantFacts, exceptionsOf } from './node-facts.ts'
 import { type PolicySnapshot, underCurrentPolicy } from './policies.ts'
 import { type Basis, basisOf } from './resumption.ts'
 import { type Claimant, standingOf } from './standing.ts'
@@ -47,7 +55,12 @@ export async function finishOnboarding(deps: VerifierDeps, body: OnboardingFinis
     const standing = await standingOf(store, claimantOf(claim, guest), deps.settings)
     const basis = await basisOf(deps, store, standing, session.pcrBanks)
     const context = guest && (await guestContextOf(deps, store, guest))
-    const evidence = evidenceOf(claim, body, snapshot, basis, context)
+    const node = claimantFacts(deps, standing, session)
+    const evidence = {
+      ...evidenceOf(claim, body, snapshot, basis, context),
+      ...ofNode(snapshot, node),
+      now: clock.now(),
+    }
     const appraisal = judge(evidence)
     refuseFailed(authenticity(appraisal.checks))
     refuseFailed(appraisal.checks.filter(({ check }) => check === 'quote.nonce'))
@@ -127,6 +140,13 @@ function checkClaim({ ek, ak, device, binding, expectedProof }: Claim, body: Onb
 }
 
 type Evidence = AppraisalInput & { readonly selection: PcrSelection }
+
+function ofNode(
+  { exceptions }: PolicySnapshot,
+  node: NodeFacts | undefined,
+): Pick<AppraisalInput, 'node' | 'exceptions'> {
+  return node === undefined ? {} : { node, exceptions: exceptionsOf(exceptions, node) }
+}
 
 function evidenceOf(
   { session, ek, ak, binding }: Claim,
@@ -224,6 +244,9 @@ async function recordEvidence(
     ...(isNewest ? { attestation } : {}),
     ...(eventLog === undefined ? {} : { eventLog }),
   }
+  const ima = wholeIma(ak.nameHex, prior.resetCount, body.imaLog)
+  const growth = ima && growthOf(ima, appraisal.imaState)
+  const pinnedEvidence = ima === undefined ? evidence : { ...evidence, ...coveredIma(ima, growth) }
   if (!isKnown) await tx.nodes.recordEnrolment(node.nodeId, accepted)
   else if (!(await tx.nodes.accept(node.nodeId, accepted))) throw new Refusal('attestation.replayed')
   await tx.attestations.insert(
@@ -237,12 +260,13 @@ async function recordEvidence(
       resetCount: prior.resetCount,
       requestSha256: toHex(sha256(body.request)),
       verdict: appraisal,
-      inputs: inputsOf(evidence, { now, build: deps.version, labels: node.labels }),
+      ...pinned(pinnedEvidence, appraisal, { now, build: deps.version, labels: node.labels }),
       quote: body.quote,
       signature: body.quoteSignature,
     },
     settings.limits.attestationsPerNode,
   )
+  if (growth !== undefined) await recordIma(deps, tx, node, growth)
   if (eventLog === undefined) return
   const { logsPerNode: logs, logBytesPerNode: bytes } = settings.limits
   await tx.logs.put(node.nodeId, eventLog, body.eventLog, { logs, bytes }, now)

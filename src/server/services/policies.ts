@@ -1,11 +1,21 @@
-import { parseResources, type Policy, type ReferenceSet } from '../../attest/index.ts'
+import {
+  parseResources,
+  type Policy,
+  type PolicyException,
+  type ReferenceSet,
+  type Resource,
+} from '../../attest/index.ts'
 import { type Clock, isTouchstoneError, TouchstoneError } from '../../core/index.ts'
 import type { ResourceRecord, Store } from '../../store/index.ts'
 
 /** How long a snapshot may be used before the database is asked again. */
 const MAX_AGE_MS = 2000
 
-export const KINDS = { policy: 'AttestationPolicy', references: 'ReferenceSet' } as const
+export const KINDS = {
+  policy: 'AttestationPolicy',
+  references: 'ReferenceSet',
+  exceptions: 'PolicyException',
+} as const
 
 export type Purpose = 'enrolment' | 'attestation'
 
@@ -22,7 +32,7 @@ export interface LoadedResource {
   readonly document: string
   readonly digest: string
   readonly updated: number
-  readonly parsed: Policy | ReferenceSet
+  readonly parsed: Resource
 }
 
 export interface PolicySnapshot {
@@ -30,6 +40,7 @@ export interface PolicySnapshot {
   readonly version: number
   readonly resources: readonly LoadedResource[]
   readonly references: readonly ReferenceSet[]
+  readonly exceptions: readonly PolicyException[]
   /** Of a machine unless told otherwise. Throws `policy.none` or `policy.ambiguous`. */
   policyFor(purpose: Purpose, subject?: Subject): Policy
 }
@@ -48,7 +59,12 @@ export type Pins = { readonly [purpose in Purpose]?: string | undefined }
 export function policySource(store: Store, clock: Clock, files: readonly LoadedResource[], pins: Pins): PolicySource {
   let latest: { readonly at: number; readonly snapshot: PolicySnapshot } | undefined
 
+  let kept = false
+
   const load = async (): Promise<PolicySnapshot> => {
+    // What a verdict was made by must be there when it is recomputed, whatever became of the file.
+    if (!kept) await store.resources.keep(files, clock.now())
+    kept = true
     const version = await store.resources.version()
     if (latest?.snapshot.version === version) return latest.snapshot
     const stored = await store.resources.list()
@@ -122,6 +138,7 @@ function snapshotOf(version: number, layers: readonly LoadedResource[], pins: Pi
     version,
     resources,
     references: resources.flatMap(({ parsed }) => (parsed.kind === 'ReferenceSet' ? [parsed] : [])),
+    exceptions: resources.flatMap(({ parsed }) => (parsed.kind === 'PolicyException' ? [parsed] : [])),
     policyFor: (purpose, subject = 'node') => {
       const forNodes = policies.filter(({ guest }) => guest === undefined)
       const forGuests = policies.filter((policy) => policy.guest !== undefined && serves(policy, purpose))

@@ -13,7 +13,7 @@ import { Refusal } from '../http/refusal.ts'
 import { writeAudit } from './audit.ts'
 import type { VerifierDeps } from './deps.ts'
 import { requireGoodStanding } from './good-standing.ts'
-import { admitRoots, currentRoots, rememberRoots, rootsOf } from './node-roots.ts'
+import { admitRoots, currentRoots, rememberRoots, requireProven, rootsOf } from './node-roots.ts'
 import { digestOfNewest, releaseRegisters } from './registers.ts'
 
 /** Handed out at once: the one in force, and those that were approved for what comes next. */
@@ -33,6 +33,7 @@ export function releaseDoor(deps: VerifierDeps, tx: Repositories): Door<Release[
       if (node === undefined) throw new TouchstoneError('issue.unknown_node')
       const ask = decodeIssueRequest('release', request)
       const roots = rootsOf(deps, nodeId, ask)
+      requireProven(node, ask)
       const registers = releaseRegisters(ask.pcrs)
       const before = await admitRoots(deps, tx, node, roots)
       const pcrDigest = toHex(await digestOfNewest(tx, node, registers))

@@ -1,6 +1,5 @@
-import { decode } from '../../codec/index.ts'
 import { toHex } from '../../core/index.ts'
-import { nameOf, spkiOf, TPM2B_PUBLIC, type TpmtPublic } from '../../tpm/index.ts'
+import { nameOf, readPublicArea, spkiOf, type TpmtPublic } from '../../tpm/index.ts'
 
 /** A public area as it was sent, and what follows from it. */
 export interface TpmKey {
@@ -16,7 +15,7 @@ export interface TpmKey {
 
 /** `field` begins the path in errors. Throws `decode.*`, and `tpm.*` for a public area that holds no usable key. */
 export function readTpmKey(field: string, bytes: Buffer): TpmKey {
-  const pub = decode(field, TPM2B_PUBLIC, bytes)
+  const pub = readPublicArea(field, bytes)
   const name = nameOf(pub)
   return { bytes, pub, name, nameHex: toHex(name), spki: spkiOf(pub) }
 }

@@ -1,9 +1,11 @@
+import { countStandings, type PolicyException } from '../../attest/index.ts'
 import { toPem } from '../../ca/path/index.ts'
 import { toRfc3339 } from '../../core/index.ts'
 import type { AttestationRow, AttestationSummaryRow, NodeRecord, Store } from '../../store/index.ts'
 import type {
   AttestationDetail,
   AttestationSummary,
+  ExceptionSummary,
   NodeDetail,
   NodeSummary,
   ResourceSummary,
@@ -116,6 +118,34 @@ export function attestationDetailOf(row: AttestationRow): AttestationDetail {
   }
 }
 
-export function resourceSummaryOf({ kind, name, revision, source, digest, updated }: LoadedResource): ResourceSummary {
+export function resourceSummaryOf(resource: LoadedResource, now: number): ResourceSummary {
+  const { parsed } = resource
+  const summary = identityOf(resource)
+  if (parsed.kind !== 'ReferenceSet') return summary
+  const { provenance } = parsed
+  if (provenance === undefined) return { ...summary, standings: { ...countStandings(parsed, now) } }
+  const { at, ...source } = provenance
+  const from = { ...source, ...(at === undefined ? {} : { at: toRfc3339(at) }) }
+  return { ...summary, standings: { ...countStandings(parsed, now) }, provenance: from }
+}
+
+function identityOf({ kind, name, revision, source, digest, updated }: LoadedResource): ResourceSummary {
   return { kind, name, revision, source, digest, updated: toRfc3339(updated) }
+}
+
+export function exceptionSummaryOf(
+  resource: LoadedResource,
+  { policy, rules, nodes, owner, reason, expires }: PolicyException,
+  now: number,
+): ExceptionSummary {
+  return {
+    ...identityOf(resource),
+    state: now < expires ? 'live' : 'expired',
+    ...(policy === undefined ? {} : { policy }),
+    rules: [...rules],
+    nodes,
+    owner,
+    reason,
+    expires: toRfc3339(expires),
+  }
 }
