@@ -1,12 +1,12 @@
 import { fromHex, TouchstoneError } from '../src/core/index.ts'
 import {
+  extensionsOf,
   imaMeasurement,
-  matchImaLog,
   parseImaLog,
   REPLAY_BANKS,
+  replayImaLog,
   type ImaEntry,
   type ImaExtension,
-  type ImaLog,
   type ReplayBank,
 } from '../src/eventlog/index.ts'
 import { digest, HASHES, type HashName } from '../src/tpm/index.ts'
@@ -22,7 +22,7 @@ const IMA_PCR = '10'
  */
 export function readKernelMeasurements(imaLog: Uint8Array, recorded: PcrValues | undefined): readonly Measurement[] {
   const log = parseImaLog(imaLog)
-  const extensions = REPLAY_BANKS.map((bank) => [bank, extensionOf(log, bank, recorded)] as const)
+  const extensions = REPLAY_BANKS.map((bank) => [bank, extensionOf(imaLog, bank, recorded)] as const)
   return log.entries.map((entry) => {
     if (entry.template === 'ima') {
       throw new TouchstoneError('standin.boot', `this boot cannot be replayed: template ima of entry ${entry.index}`)
@@ -35,10 +35,11 @@ export function readKernelMeasurements(imaLog: Uint8Array, recorded: PcrValues |
   })
 }
 
-function extensionOf(log: ImaLog, bank: ReplayBank, recorded: PcrValues | undefined): ImaExtension {
+function extensionOf(log: Uint8Array, bank: ReplayBank, recorded: PcrValues | undefined): ImaExtension {
   const value = fromHex(recorded?.[bank]?.[IMA_PCR] ?? '')
-  const match = value === undefined ? undefined : matchImaLog(log, bank, value)
-  return match?.extension ?? (bank === 'sha256' ? 'computed' : 'padded')
+  const leads = (extension: ImaExtension) =>
+    value !== undefined && replayImaLog(log, bank, extension).value.equals(value)
+  return extensionsOf(bank).find(leads) ?? (bank === 'sha256' ? 'computed' : 'padded')
 }
 
 function valueOf(entry: ImaEntry, bank: ReplayBank, extension: ImaExtension): Buffer {

@@ -7,6 +7,7 @@ import { manufactureBoxes, prepareFleet } from '../stage/boxes.ts'
 import { brokerNode } from '../stage/broker-node.ts'
 import { swtpmsOf, type Broker } from '../stage/broker.ts'
 import { startVerifier } from '../stage/fleet.ts'
+import { keepersOf } from '../stage/keepers.ts'
 import type { Stage } from '../stage/processes.ts'
 import { checkGuest, liveOn, newLife, type GuestLife } from './guest-life.ts'
 
@@ -21,6 +22,8 @@ export interface BrokerChaosReport {
   readonly brokerKills: number
   /** Of guests' TPMs. */
   readonly guestKills: number
+  /** Of the process that serves their control sockets. */
+  readonly keeperKills: number
   readonly guests: number
   readonly acknowledged: { readonly lifecycle: number; readonly nv: number }
   /** What was acknowledged and is not there, guests that do not start, TPMs that run for nobody. */
@@ -33,8 +36,8 @@ const MOST_GUESTS = 6
 
 /**
  * Guests of one broker are made, started, stopped and deleted, and write to their TPMs all the while, as SIGKILL strikes the
- * broker (also while it opens) or a guest's TPM. After each strike the broker is started again and everything is compared
- * with what was acknowledged.
+ * broker (also while it opens), a guest's TPM, or the control keeper. After each strike the broker is started again and
+ * everything is compared with what was acknowledged.
  */
 export async function runBrokerChaos(stage: Stage, options: BrokerChaosOptions): Promise<BrokerChaosReport> {
   const { kills, random, onProgress } = options
@@ -44,7 +47,9 @@ export async function runBrokerChaos(stage: Stage, options: BrokerChaosOptions):
   const faults: string[] = []
   let brokerKills = 0
   let guestKills = 0
-  while (brokerKills + guestKills < kills) {
+  let keeperKills = 0
+  const done = () => brokerKills + guestKills + keeperKills
+  while (done() < kills) {
     if (lives.filter(({ deleted }) => deleted === 'no').length < MOST_GUESTS && random() < 0.5) {
       lives.push(newLife(randomUUID()))
     }
@@ -57,8 +62,16 @@ export async function runBrokerChaos(stage: Stage, options: BrokerChaosOptions):
       guestKills++
       await delay(random() * WINDOW_MS)
     }
+    // Now under a broker that starts another one at once, now when there is none.
+    const isWith = random() < 0.5
+    const [keeper] = random() < 0.3 ? await keepersOf(broker.runDir) : []
+    if (keeper !== undefined && isWith && kill(keeper)) {
+      keeperKills++
+      await delay(random() * WINDOW_MS)
+    }
     await broker.command.kill()
     brokerKills++
+    if (keeper !== undefined && !isWith && kill(keeper)) keeperKills++
     over.abort()
     await Promise.all(working)
     if (random() < 0.3) {
@@ -71,13 +84,13 @@ export async function runBrokerChaos(stage: Stage, options: BrokerChaosOptions):
     broker = await node.startBroker()
     await broker.open()
     faults.push(...(await compare(broker, lives)))
-    onProgress(`${brokerKills + guestKills} of ${kills} kills; ${lives.length} guests; ${faults.length} faults`)
+    onProgress(`${done()} of ${kills} kills; ${lives.length} guests; ${faults.length} faults`)
   }
   await broker.command.stop()
   for (const pid of await swtpmsOf(broker.runDir)) faults.push(`process ${pid} is left of a manufacture`)
   const sum = (of: (life: GuestLife) => number) => lives.reduce((total, life) => total + of(life), 0)
   return {
-    ...{ brokerKills, guestKills },
+    ...{ brokerKills, guestKills, keeperKills },
     guests: lives.length,
     acknowledged: { lifecycle: sum(({ actions }) => actions), nv: sum(({ writes }) => writes) },
     faults,
@@ -124,5 +137,7 @@ async function compare(broker: Broker, lives: readonly GuestLife[]): Promise<rea
   for (const pid of await swtpmsOf(broker.stateDir)) {
     if (!pids.has(pid)) faults.push(`process ${pid} is the TPM of nobody`)
   }
+  const keepers = await keepersOf(broker.runDir)
+  if (keepers.length > 1) faults.push(`there are ${keepers.length} control keepers`)
   return faults
 }

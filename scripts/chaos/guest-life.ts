@@ -1,4 +1,5 @@
 import { isTouchstoneError } from '../../src/core/index.ts'
+import { swtpmControl } from '../../src/device/index.ts'
 import type { GuestSummary } from '../../src/wire/index.ts'
 import type { Broker } from '../stage/broker.ts'
 import { guestNv } from './guest-nv.ts'
@@ -95,6 +96,8 @@ export async function checkGuest(
   try {
     if (found.state !== 'running') await broker.start(guest)
     const { running } = await broker.describe(guest)
+    // What tpm2-tss asks before its first command.
+    await swtpmControl(running?.control ?? '').setLocality(0)
     return await compare(life, running?.data ?? '')
   } catch (error) {
     const why = isTouchstoneError(error) ? `${error.code}: ${error.message}` : String(error)

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { checkLines, checkOf } from '../../src/cli/check-sentence.ts'
 import type { Check } from '../../src/core/index.ts'
-import type { AttestationDetail } from '../../src/wire/index.ts'
+import { verdictExplanation, type AttestationDetail } from '../../src/wire/index.ts'
 import {
   attackHideCommandLine,
   powerOn,
@@ -174,8 +174,16 @@ async function tamperChapter(
     verdicts.push(stepVerdict(step, verdict))
     const failure = verdict?.firstFailure
     show.verdict(verdict?.status ?? 'none', failure === undefined ? ['every check passed'] : checkLines(failure, ''))
+    if (verdict !== undefined && failure !== undefined) await showCause(show, verifier, verdict.id)
   }
   return { verdicts, restored: node }
+}
+
+/** What `touchstone explain` says first of such a verdict. */
+async function showCause(show: Transcript, verifier: Verifier, attestation: string): Promise<void> {
+  const found = verdictExplanation.parse(await verifier.get(`/v1/attestations/${attestation}/explanation`))
+  const [cause] = found.causes
+  show.fact('likely cause', cause?.text ?? 'no known pattern')
 }
 
 async function boot(

@@ -1,5 +1,5 @@
 import { cp, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { ERRORS, isTouchstoneError, type ErrorCode } from '../../src/core/index.ts'
 import type { BrokerNode } from '../stage/broker-node.ts'
 import type { Stage } from '../stage/processes.ts'
@@ -69,8 +69,9 @@ export async function rollbackChapter(
 }
 
 /** Sockets are none of the disk's. */
+/** The audit log is written while it is copied, and nobody puts it back. */
 function isFile(path: string): boolean {
-  return !path.endsWith('.sock')
+  return !path.endsWith('.sock') && basename(path) !== 'audit'
 }
 
 async function refused(

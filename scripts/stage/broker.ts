@@ -5,6 +5,7 @@ import { askBroker } from '../../src/cli/broker-socket.ts'
 import { brokerStatus, type BrokerStatus } from '../../src/vtpm/broker/index.ts'
 import { guestDetail, type GuestDetail } from '../../src/wire/index.ts'
 import { waitFor } from './fleet.ts'
+import { endKeepers } from './keepers.ts'
 import { runCommand, type RunningCommand, type Stage } from './processes.ts'
 
 /** The tenant through which the node agent reaches the TPM. */
@@ -64,7 +65,10 @@ export async function startBroker(stage: Stage, options: BrokerOptions, log = 'b
   const served = [{ name: AGENT, class: 'agent', serve: ['tpm'] }, ...others]
   await writeFile(config, stringify({ tpm, stateDir, runDir, agent, tenants: served, ...also }))
   // Guests outlive brokers: what is registered first ends last.
-  stage.onEnd(() => endGuests(stateDir))
+  stage.onEnd(async () => {
+    await endGuests(stateDir)
+    await endKeepers(runDir)
+  })
   const command = stage.start(log, ['broker', 'run', '--config', config])
   const socket = join(runDir, 'broker.sock')
   const environment = { TOUCHSTONE_BROKER: socket }

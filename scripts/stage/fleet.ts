@@ -16,7 +16,7 @@ import {
 import { runCommand, type RunningCommand, type Stage } from './processes.ts'
 
 const runFile = z.object({ url: z.string(), pid: z.number() })
-const PATIENCE_MS = 30_000
+const PATIENCE_MS = 90_000
 const POLL_MS = 100
 
 export interface Verifier {

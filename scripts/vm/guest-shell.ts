@@ -12,7 +12,7 @@ export interface GuestShell extends Machine {
   run(script: string, patienceMs?: number): Promise<string>
 }
 
-const PATIENCE_MS = 90_000
+const PATIENCE_MS = 180_000
 const EXIT = /exit (\d+)\n$/
 
 /** Powers a machine on whose job is a shell for this process: it connects to a free port of loopback again and again. */

@@ -81,6 +81,7 @@ function render(status: BrokerStatus): string {
   return [
     `${'broker'.padEnd(16)}${paint(process.stdout, status.state === 'ready' ? 'green' : 'yellow', status.state)}`,
     ...row('TPM', status.tpm),
+    ...row('verifier', status.verifier),
     ...row(
       'tenants',
       status.tenants.map(({ name, class: of, serve }) => `${name} (${of}: ${serve.join(', ')})`).join('; ') || 'none',

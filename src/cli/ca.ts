@@ -27,6 +27,7 @@ export function caCommand(finish: (code: number) => void): Command {
     .addCommand(initCommand(finish))
     .addCommand(addGuestCommand(finish))
     .addCommand(showCommand(finish))
+    .addCommand(rotateResultsCommand(finish))
 }
 
 function initCommand(finish: (code: number) => void): Command {
@@ -127,6 +128,60 @@ function showCommand(finish: (code: number) => void): Command {
       else printObject(format, { chain }, () => '')
       finish(EXIT.done)
     })
+}
+
+const DAY = 24 * 3600
+
+interface RotateOptions extends DataDirOptions {
+  readonly passphraseFile?: string
+  readonly overlap: number
+  readonly compromised?: boolean
+  readonly output?: string
+  readonly json?: boolean
+}
+
+function rotateResultsCommand(finish: (code: number) => void): Command {
+  return new Command('rotate-results')
+    .description('Make the next key for results. It is published within a minute, and signs after the overlap.')
+    .option(...DATA_DIR)
+    .option(...CONFIG)
+    .option('--passphrase-file <file>', 'encrypts the keys (default: <dataDir>/ca/passphrase)')
+    .option('--overlap <seconds>', 'how long relying parties may keep the key set that they have', parseSeconds, DAY)
+    .option(
+      '--compromised',
+      'let the new key sign at once and forget all others: every result until now stops to verify',
+    )
+    .option('-o, --output <format>', 'json or yaml')
+    .option('--json', 'the same as -o json')
+    .addHelpText(
+      'after',
+      `
+The verifier does this by itself (resultsKey in its configuration); it need not be restarted.
+
+Example:
+  touchstone ca rotate-results --data-dir /var/lib/touchstone --overlap 86400`,
+    )
+    .action(async (options: RotateOptions) => {
+      const { readPassphrase, rotateResultsKey } = await import('../server/index.ts')
+      const named = await dataDirOf(options)
+      const input = {
+        passphrase: await readPassphrase(resolve(options.passphraseFile ?? named.passphraseFile)),
+        now: Date.now(),
+        random: randomBytes,
+      }
+      const { overlap, compromised = false } = options
+      const how = { overlap: overlap * 1000, compromised }
+      const { signsFrom } = await rotateResultsKey(join(named.dataDir, 'ca'), input, how)
+      const answer = { signsFrom: new Date(signsFrom).toISOString() }
+      printObject(parseOutputFormat(options), answer, () => `the next key signs from ${answer.signsFrom} on`)
+      finish(EXIT.done)
+    })
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text)
+  if (/^\d{1,9}$/.test(text) && seconds >= 60) return seconds
+  throw new TouchstoneError('usage.arguments', `--overlap: expected at least 60 seconds, got ${text}`)
 }
 
 /** Makes the file with 256 random bits where there is none; an existing one is never touched. */

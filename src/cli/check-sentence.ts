@@ -1,11 +1,17 @@
 import { explainCheck, explanationOf } from '../attest/index.ts'
 import type { Check } from '../core/index.ts'
-import { paint, printable } from './output.ts'
+import { printable } from './output.ts'
 
 /** What travels over the wire of a check has optional fields that may be undefined; a Check leaves them out. */
 type WireCheck = { readonly [K in keyof Check]: Check[K] | undefined } & Pick<Check, 'check' | 'outcome'>
 
-const SIGNS = { pass: ['✓', 'green'], fail: ['✗', 'red'], warn: ['!', 'yellow'], indeterminate: ['?', 'red'] } as const
+/** What stands in front of a check, and its colour. */
+export const SIGNS = {
+  pass: ['✓', 'green'],
+  fail: ['✗', 'red'],
+  warn: ['!', 'yellow'],
+  indeterminate: ['?', 'red'],
+} as const
 
 export function checkSentence(check: WireCheck): string {
   return explainCheck(checkOf(check))
@@ -13,12 +19,13 @@ export function checkSentence(check: WireCheck): string {
 
 /** What a check says, one thing a line; `indent` goes before every line but the first. */
 export function checkLines(check: WireCheck, indent: string): readonly string[] {
-  const { title, where, expected, actual, difference, hint } = explanationOf(checkOf(check))
+  const { title, where, expected, actual, difference, exception, hint } = explanationOf(checkOf(check))
   const rows = [
     ['at', where],
     ['expected', expected],
     ['got', actual],
     ['', difference],
+    ['excused', exception],
     ['next', hint],
   ] as const
   return [
@@ -27,23 +34,9 @@ export function checkLines(check: WireCheck, indent: string): readonly string[] 
   ]
 }
 
-/** All checks of a verdict for people; those that another failure made impossible are named in one line. */
-export function checkBlocks(stream: NodeJS.WriteStream, checks: readonly WireCheck[]): string {
-  const blocked = checks.filter(({ code }) => code === 'check.blocked')
-  const shown = checks.filter((check) => !blocked.includes(check)).map((check) => checkBlock(stream, check))
-  if (blocked.length === 0) return shown.join('\n')
-  const names = [...new Set(blocked.map(({ check, claim }) => printable(claim ?? check)))]
-  const head = `${paint(stream, 'red', '?')} ${blocked.length} checks could not be evaluated because of the above:`
-  return [...shown, head, `    ${names.join(', ')}`].join('\n')
-}
-
-/** A check of a verdict for people: one line where it passed, else everything that it says. */
-function checkBlock(stream: NodeJS.WriteStream, check: WireCheck): string {
-  const [sign, colour] = SIGNS[check.outcome]
-  const head = paint(stream, colour, sign)
-  if (check.outcome === 'pass') return `${head} ${printable(check.claim ?? check.check)}`
-  const [title = '', ...rest] = checkLines(check, '    ')
-  return [`${head} ${title}`, ...rest].join('\n')
+/** What a check is called in a list: what it is about, or the rule's own name where it is about more than one thing. */
+export function nameOf({ check, claim, rule }: WireCheck): string {
+  return claim ?? rule?.split('/')[1] ?? check
 }
 
 /** The check as the rest of the house knows it. */

@@ -6,11 +6,14 @@ import {
   nodeDetail,
   type AttestationDetail,
   type NodeDetail,
+  verdictExplanation,
+  type VerdictExplanation,
 } from '../wire/index.ts'
-import { checkBlocks } from './check-sentence.ts'
 import { EXIT } from './failure.ts'
-import { operatorClient } from './operator-client.ts'
+import { type OperatorClient, operatorClient } from './operator-client.ts'
+import { lastGoodText } from './last-good.ts'
 import { paint, parseOutputFormat, printable, printObject } from './output.ts'
+import { renderVerdict } from './verdict-render.ts'
 
 export function describeCommand(finish: (code: number) => void): Command {
   return new Command('describe')
@@ -31,21 +34,38 @@ export function describeCommand(finish: (code: number) => void): Command {
       const [latest] = attestationList.parse(
         await client.get(`/v1/attestations?node=${encodeURIComponent(node.nodeId)}&limit=1`),
       ).items
-      const verdict =
-        latest === undefined ? undefined : attestationDetail.parse(await client.get(`/v1/attestations/${latest.id}`))
-      printObject(parseOutputFormat(options), { ...node, ...(verdict === undefined ? {} : { latest: verdict }) }, () =>
-        describe(node, verdict),
-      )
+      const latestOf = latest === undefined ? undefined : await readLatest(client, latest.id)
+      printObject(parseOutputFormat(options), { ...node, ...latestOf }, () => describe(node, latestOf))
       finish(EXIT.done)
     })
 }
 
-function describe(node: NodeDetail, verdict: AttestationDetail | undefined): string {
+interface Latest {
+  readonly latest: AttestationDetail
+  readonly explanation: VerdictExplanation
+}
+
+async function readLatest(client: OperatorClient, id: string): Promise<Latest> {
+  const path = `/v1/attestations/${id}`
+  return {
+    latest: attestationDetail.parse(await client.get(path)),
+    explanation: verdictExplanation.parse(await client.get(`${path}/explanation`)),
+  }
+}
+
+function labelsOf(labels: NodeDetail['labels']): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(', ')
+}
+
+function describe(node: NodeDetail, latest: Latest | undefined): string {
   const row = (title: string, value: string) => `${paint(process.stdout, 'dim', title.padEnd(21))}${printable(value)}`
   const lines = [
     row('Node', node.nodeId),
     row('Status', node.status),
     row('Model, serial', `${node.model}, ${node.serial}`),
+    ...(Object.keys(node.labels).length === 0 ? [] : [row('Labels', labelsOf(node.labels))]),
     ...(node.guest === undefined ? [] : [row('Guest', node.guest.guest), row('Host', node.guest.host)]),
     row('Admitted', node.admitted),
     ...node.eks.map((ek) => row('EK (SPKI SHA-256)', ek.spkiSha256)),
@@ -69,20 +89,19 @@ function describe(node: NodeDetail, verdict: AttestationDetail | undefined): str
       ),
     )
   }
-  if (verdict === undefined) lines.push(row('Verdict', 'none yet'))
-  else {
-    const colour = verdict.status === 'affirming' ? 'green' : verdict.status === 'warning' ? 'yellow' : 'red'
-    lines.push(
-      `${row('Verdict', '')}${paint(process.stdout, colour, verdict.status)} at ${verdict.time} (${verdict.id})`,
-      row(
-        'Trust vector',
-        Object.entries(verdict.vector)
-          .map(([claim, value]) => `${claim} ${value}`)
-          .join(', '),
-      ),
-      '',
-      checkBlocks(process.stdout, verdict.checks),
-    )
-  }
-  return lines.join('\n')
+  if (latest === undefined) return [...lines, row('Verdict', 'none yet: the agent has not attested')].join('\n')
+  const { latest: verdict, explanation } = latest
+  const { status, vector, checks, time, id } = verdict
+  return [
+    ...lines,
+    '',
+    renderVerdict({
+      status,
+      vector,
+      checks,
+      explanation,
+      headline: `at ${time} (${id})`,
+      comparedWith: lastGoodText(explanation),
+    }),
+  ].join('\n')
 }

@@ -6,7 +6,7 @@ export const EXIT = { done: 0, no: 1, bad: 2, internal: 70 } as const
 
 /** Codes of these rooms mean that what was given cannot be used at all: arguments, configuration, policy, structure. */
 const BAD_INPUT =
-  /^(?:decode|usage|config|policy|manifest|eventlog|ima)\.|^(?:agent|broker)\.config$|^ak\.pem$|^tpm\.selection_syntax$|^device\.tcti$/
+  /^(?:decode|usage|config|policy|manifest|eventlog|ima|learn)\.|^(?:agent|broker)\.config$|^ak\.pem$|^tpm\.selection_syntax$|^device\.tcti$/
 
 export interface Failure {
   readonly exit: number

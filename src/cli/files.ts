@@ -1,6 +1,9 @@
 import { open } from 'node:fs/promises'
 import { TouchstoneError } from '../core/index.ts'
 
+/** Above every real event log, and below what would make a terminal useless. */
+export const MAX_LOG = 64 << 20
+
 /**
  * Reads a file that somebody named, up to `max` bytes. The bound holds for files that lie about their size too: those
  * of securityfs say 0, and a device never ends.

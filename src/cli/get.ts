@@ -3,11 +3,14 @@ import { TouchstoneError } from '../core/index.ts'
 import {
   attestationDetail,
   attestationList,
+  exceptionDetail,
+  exceptionList,
   nodeDetail,
   nodeList,
   resourceDetail,
   resourceList,
   type AttestationSummary,
+  type ExceptionSummary,
   type NodeSummary,
   type ResourceSummary,
 } from '../wire/index.ts'
@@ -77,11 +80,56 @@ const RESOURCE_COLUMNS: readonly Column<ResourceSummary>[] = [
   { title: 'DIGEST', value: (row) => row.digest, wide: true },
 ]
 
+const ORDER = ['candidate', 'canary', 'active', 'deprecated', 'revoked', 'early', 'expired']
+
+/** `2 canary, 118 active` */
+function standingsOf({ standings = {} }: ResourceSummary): string {
+  const counts = ORDER.flatMap((state) => ((standings[state] ?? 0) > 0 ? [`${standings[state]} ${state}`] : []))
+  return counts.length === 0 ? 'none' : counts.join(', ')
+}
+
+const REFERENCE_COLUMNS: readonly Column<ResourceSummary>[] = [
+  ...RESOURCE_COLUMNS.filter(({ title }) => title !== 'KIND' && title !== 'DIGEST'),
+  { title: 'VALUES', value: standingsOf },
+  {
+    title: 'FROM',
+    value: ({ provenance: from }) =>
+      from === undefined ? '' : [from.kind, from.source ?? from.by ?? ''].join(' ').trim(),
+    wide: true,
+  },
+  { title: 'DIGEST', value: (row) => row.digest, wide: true },
+]
+
+function nodesOf({ nodes: { ids = [], selector } }: ExceptionSummary): string {
+  if (selector !== undefined)
+    return Object.entries(selector)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(',')
+  return ids.length === 1 ? (ids[0] ?? '') : `${ids.length} nodes`
+}
+
+/** How long it lasts, and what to do when it is over. */
+function endOf({ state, expires }: ExceptionSummary): string {
+  const days = Math.floor((Date.parse(expires) - Date.now()) / 86_400_000)
+  return state === 'expired' ? `${expires.slice(0, 10)} (over)` : `${expires.slice(0, 10)} (${days}d)`
+}
+
+const EXCEPTION_COLUMNS: readonly Column<ExceptionSummary>[] = [
+  { title: 'NAME', value: (row) => row.name },
+  { title: 'STATE', value: (row) => row.state },
+  { title: 'RULES', value: (row) => row.rules.map((rule) => `${row.policy ?? '*'}/${rule}`).join(', ') },
+  { title: 'NODES', value: nodesOf },
+  { title: 'OWNER', value: (row) => row.owner },
+  { title: 'EXPIRES', value: endOf },
+  { title: 'REASON', value: (row) => row.reason, wide: true },
+  { title: 'REVISION', value: (row) => String(row.revision), wide: true },
+]
+
 export function getCommand(finish: (code: number) => void): Command {
   return new Command('get')
-    .description('List nodes, policies, references or attestations; with names, only those.')
-    .argument('<kind>', 'nodes | policies | references | attestations')
-    .argument('[name...]', 'ids of nodes or attestations, names of policies or references')
+    .description('List nodes, policies, references, exceptions or attestations; with names, only those.')
+    .argument('<kind>', 'nodes | policies | references | exceptions | attestations')
+    .argument('[name...]', 'ids of nodes or attestations, names of policies, references or exceptions')
     .option('-o, --output <format>', 'json, yaml or wide')
     .option('--json', 'the same as -o json')
     .option('--node <id>', 'attestations: of this node')
@@ -142,12 +190,22 @@ async function list(
         names.length > 0
           ? await each(path, (body) => resourceDetail.parse(body))
           : resourceList.parse(await client.get(path)).items
-      printRows<ResourceSummary>(format, rows, RESOURCE_COLUMNS, 'none yet; add some with: touchstone apply -f FILE')
+      const columns = path === '/v1/references' ? REFERENCE_COLUMNS : RESOURCE_COLUMNS
+      printRows<ResourceSummary>(format, rows, columns, 'none yet; add some with: touchstone apply -f FILE')
+      return
+    }
+    case 'exception':
+    case 'exceptions': {
+      const rows =
+        names.length > 0
+          ? await each('/v1/exceptions', (body) => exceptionDetail.parse(body))
+          : exceptionList.parse(await client.get('/v1/exceptions')).items
+      printRows<ExceptionSummary>(format, rows, EXCEPTION_COLUMNS, 'no exceptions: every rule counts for every node')
       return
     }
     default:
       throw new TouchstoneError('usage.arguments', `${kind} is not a kind of thing`, {
-        hint: 'Use nodes, policies, references or attestations.',
+        hint: 'Use nodes, policies, references, exceptions or attestations.',
       })
   }
 }

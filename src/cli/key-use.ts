@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { TouchstoneError } from '../core/index.ts'
 import { KEY_LIMITS } from '../wire/index.ts'
 import { EXIT } from './failure.ts'
+import { agreeCommand } from './key-agree.ts'
 import {
   formatOption,
   hexBytes,
@@ -33,6 +34,7 @@ export const keyUseCommands: readonly ((finish: (code: number) => void) => Comma
   verifyCommand,
   tokenCommand,
   decryptCommand,
+  agreeCommand,
   sealCommand,
   unsealCommand,
 ]

@@ -1,17 +1,17 @@
 import { Command } from 'commander'
 import { describeEventLog, type EventLogDescription } from '../eventlog/index.ts'
+import { bootPicture } from './boot-picture.ts'
 import { EXIT } from './failure.ts'
-import { readInput } from './files.ts'
+import { MAX_LOG, readInput } from './files.ts'
+import { diffCommand } from './log-diff.ts'
 import { paint, parseOutputFormat, printable, printObject } from './output.ts'
 
-/** Above every real log and below what would make a terminal useless. */
-const MAX_LOG = 64 << 20
 const SUMMARY_WIDTH = 100
 
 export function logCommand(finish: (code: number) => void): Command {
   const show = new Command('show')
-    .description('What a firmware event log says: events, PCR values, boot facts, findings.')
-    .argument('<file>', 'a TCG event log, as the kernel or a verifier has it')
+    .description('What an event log says: the boot from firmware to userspace, findings, events, PCR values.')
+    .argument('<file>', 'an event log of any format, as the kernel, a program or a verifier has it')
     .option('-o, --output <format>', 'json, yaml or wide (all digests)')
     .option('--json', 'the same as -o json')
     .addHelpText(
@@ -29,7 +29,7 @@ Example:
       printObject(format, description, () => render(description, format === 'wide'))
       finish(EXIT.done)
     })
-  return new Command('log').description('Look into event logs.').addCommand(show)
+  return new Command('log').description('Look into event logs.').addCommand(show).addCommand(diffCommand(finish))
 }
 
 const BINDING_COLOURS = { bound: 'green', mismatch: 'red', unbound: 'yellow', none: 'dim' } as const
@@ -39,6 +39,20 @@ function render(log: EventLogDescription, wide: boolean): string {
   const out = process.stdout
   const bold = (text: string) => paint(out, 'bold', text)
   const lines = [`${bold(log.format)} log, ${log.events.length} events, banks ${log.banks.join(', ')}`, '']
+  lines.push(
+    ...(log.boot === null
+      ? ['Nothing can be said of the boot: no bank of this log can be replayed.']
+      : bootPicture(log.boot, wide)),
+    '',
+  )
+  if (log.findings.length > 0) lines.push(bold('Findings'))
+  for (const finding of log.findings) {
+    const where = finding.event === undefined ? '' : ` event ${finding.event}:`
+    lines.push(
+      `  ${paint(out, SEVERITY_COLOURS[finding.severity], finding.severity.padEnd(7))}${where} ${printable(finding.message)} [${finding.code}]`,
+    )
+  }
+  if (log.findings.length > 0) lines.push('')
   lines.push(
     bold(`  #  ${log.registers === 'pcr' ? 'PCR' : 'REG'}  ${'TYPE'.padEnd(34)} ${'BINDING'.padEnd(9)} CONTENT`),
   )
@@ -57,34 +71,7 @@ function render(log: EventLogDescription, wide: boolean): string {
     lines.push('', bold(`${log.registers === 'pcr' ? 'PCRs' : 'Registers'} in ${bank}, replayed`))
     for (const [register, value] of Object.entries(registers)) lines.push(`${register.padStart(4)}  ${value}`)
   }
-  lines.push('', bold('Boot'), ...bootLines(log))
-  if (log.findings.length > 0) lines.push('', bold('Findings'))
-  for (const finding of log.findings) {
-    const where = finding.event === undefined ? '' : ` event ${finding.event}:`
-    lines.push(
-      `  ${paint(out, SEVERITY_COLOURS[finding.severity], finding.severity.padEnd(7))}${where} ${printable(finding.message)} [${finding.code}]`,
-    )
-  }
   return lines.join('\n')
 }
 
-function bootLines({ boot }: EventLogDescription): readonly string[] {
-  if (boot === null) return ['  nothing can be said: no bank of this log can be replayed']
-  const known = (value: boolean | undefined, yes: string, no: string) =>
-    value === undefined ? 'unknown' : value ? yes : no
-  const row = (name: string, value: string) => `  ${name.padEnd(20)} ${printable(value)}`
-  const { secureBoot, firmware, kernel, bootApplications } = boot
-  return [
-    row(
-      'Secure Boot',
-      `${known(secureBoot.enabled, 'on', 'off')}${secureBoot.doubts.length > 0 ? ` (${secureBoot.doubts.join('; ')})` : ''}`,
-    ),
-    row('setup mode', known(secureBoot.setupMode, 'yes: anybody may change the keys', 'no')),
-    ...secureBoot.authorities.map((authority) =>
-      row('verified with', `${authority.name}: ${authority.certificate?.subject ?? authority.digest}`),
-    ),
-    row('firmware', firmware.version?.text ?? 'unknown'),
-    ...bootApplications.map((image) => row('started', image.digest)),
-    ...kernel.commandLines.map((line) => row('kernel command line', line.text)),
-  ]
-}
+/** What a person asks first; `--json` has all claims, and why those are unknown that are. */

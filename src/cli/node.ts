@@ -1,4 +1,4 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { pino } from 'pino'
 import { EXIT } from './failure.ts'
 import { paint, parseOutputFormat, print, printable, printJson, printObject } from './output.ts'
@@ -59,6 +59,15 @@ function enrollCommand(finish: (code: number) => void): Command {
     })
 }
 
+interface AttestOptions {
+  readonly config: string
+  readonly audience?: string
+  readonly nonce?: string
+  readonly profile?: 'ear-03' | 'veraison-2023'
+  readonly format?: 'jwt' | 'cwt'
+  readonly json?: boolean
+}
+
 function attestCommand(finish: (code: number) => void): Command {
   return new Command('attest')
     .description(
@@ -67,8 +76,10 @@ function attestCommand(finish: (code: number) => void): Command {
     .requiredOption(...CONFIG)
     .option('--audience <name>', 'who the result is for')
     .option('--nonce <text>', 'what the relying party gave to be found in the result, 8 to 88 characters')
+    .addOption(new Option('--profile <name>', 'spelling of the claims').choices(['ear-03', 'veraison-2023']))
+    .addOption(new Option('--format <name>', 'serialisation; a CWT is printed in base64url').choices(['jwt', 'cwt']))
     .option('--json', 'the whole answer instead of the token alone')
-    .action(async (options: { config: string; audience?: string; nonce?: string; json?: boolean }) => {
+    .action(async (options: AttestOptions) => {
       const { readAgentConfig, attestOnce } = await import('../agent/index.ts')
       const { config, json, ...request } = options
       const answer = await attestOnce(await readAgentConfig(config), request, { logger: logger() }, stopSignal())

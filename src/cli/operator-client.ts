@@ -9,6 +9,7 @@ export interface OperatorClient {
   get(path: string): Promise<unknown>
   post(path: string, body?: unknown): Promise<unknown>
   put(path: string, body: unknown): Promise<unknown>
+  patch(path: string, body: unknown): Promise<unknown>
 }
 
 /**
@@ -80,6 +81,7 @@ export function operatorClient(environment: NodeJS.ProcessEnv): OperatorClient {
     get: (path) => call('GET', path),
     post: (path, body) => call('POST', path, body),
     put: (path, body) => call('PUT', path, body),
+    patch: (path, body) => call('PATCH', path, body),
   }
 }
 

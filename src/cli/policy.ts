@@ -1,57 +1,82 @@
 import { Command } from 'commander'
-import { learnPolicy } from '../attest/index.ts'
+import { jsonSchemaOf, type ReviewFinding, reviewPolicies, SCHEMAS } from '../attest/index.ts'
 import { TouchstoneError } from '../core/index.ts'
 import { EXIT } from './failure.ts'
-import { readInput, readText } from './files.ts'
-import { paint, print, printJson } from './output.ts'
-import { faultLines } from './policy-faults.ts'
+import { readText } from './files.ts'
+import { learnCommand } from './learn.ts'
+import { paint, print, printable, printJson } from './output.ts'
+import { whatIfCommand } from './what-if.ts'
 
 export function policyCommand(finish: (code: number) => void): Command {
   return new Command('policy')
     .description('Check policies before they are applied, and learn one from a known-good boot.')
     .addCommand(checkCommand(finish))
     .addCommand(learnCommand(finish))
+    .addCommand(schemaCommand(finish))
+    .addCommand(whatIfCommand(finish))
 }
 
 function checkCommand(finish: (code: number) => void): Command {
   return new Command('check')
-    .description('Every fault of policy and reference files, with line and column. Exit 2 if there is one.')
-    .argument('<file...>', 'YAML files')
-    .option('--json', 'the faults as JSON')
-    .addHelpText('after', '\nExample:\n  touchstone policy check policies/*.yaml')
-    .action(async (files: readonly string[], options: { json?: boolean }) => {
-      const results = await Promise.all(
-        files.map(async (file) => ({ file, faults: faultLines(file, await readText(file)) })),
-      )
-      const bad = results.flatMap(({ faults }) => faults)
-      if (options.json === true) {
-        if (bad.length > 0) throw new TouchstoneError('policy.invalid', bad.join('\n'))
-        printJson({ files })
-      } else {
-        for (const { file, faults } of results) {
-          if (faults.length === 0) print(`${paint(process.stdout, 'green', '✓')} ${file}`)
-          for (const fault of faults) process.stderr.write(`${fault}\n`)
-        }
-      }
-      finish(bad.length === 0 ? EXIT.done : EXIT.bad)
-    })
-}
-
-function learnCommand(finish: (code: number) => void): Command {
-  return new Command('learn')
-    .description('Print a policy that accepts exactly the boot of an event log.')
-    .requiredOption('--from <file>', 'the event log of a boot that is known to be good')
-    .option('--name <name>', 'name of the policy', 'learned')
+    .description('Every fault of policies and reference sets, with line and column. Exit 2 if there is one.')
+    .argument('<file...>', 'YAML files that belong together: policies, the sets that their rules name, exceptions')
+    .option('--partial', 'the verifier has the sets that are in none of these files')
+    .option('--json', 'files and warnings as JSON')
     .addHelpText(
       'after',
       `
-Nothing is verified here: a policy learned from a tampered boot accepts the tampering.
+Warnings do not change the exit code: sets that no rule names, rules that can never be evaluated, exceptions that excuse nothing.
 
 Example:
-  touchstone policy learn --from binary_bios_measurements > policies/edge-100.yaml`,
+  touchstone policy check policies/*.yaml`,
     )
-    .action(async (options: { from: string; name: string }) => {
-      print(learnPolicy({ name: options.name, eventLog: await readInput(options.from) }))
+    .action(async (files: readonly string[], options: { json?: boolean; partial?: boolean }) => {
+      const texts = await Promise.all(files.map(async (file) => ({ file, text: await readText(file) })))
+      const findings = reviewPolicies(texts, { partial: options.partial === true, now: Date.now() })
+      const errors = findings.filter(({ severity }) => severity === 'error')
+      if (options.json === true) {
+        if (errors.length > 0) throw new TouchstoneError('policy.invalid', errors.map(findingLine).join('\n'))
+        printJson({ files, warnings: findings })
+      } else {
+        for (const finding of findings) process.stderr.write(`${findingLine(finding)}\n`)
+        for (const file of files.filter((each) => !errors.some((error) => error.file === each))) {
+          print(`${paint(process.stdout, 'green', '✓')} ${file}`)
+        }
+      }
+      finish(errors.length === 0 ? EXIT.done : EXIT.bad)
+    })
+}
+
+/** As editors and people read it: `file:line:column: field: what is wrong`. */
+function findingLine({ file, line, column, path, severity, message }: ReviewFinding): string {
+  const what = severity === 'warning' ? 'warning: ' : ''
+  return printable(`${file}:${line}:${column}: ${what}${path === '' ? '' : `${path}: `}${message}`)
+}
+
+function isKind(text: string): text is keyof typeof SCHEMAS {
+  return Object.hasOwn(SCHEMAS, text)
+}
+
+function schemaCommand(finish: (code: number) => void): Command {
+  const kinds = Object.keys(SCHEMAS)
+  return new Command('schema')
+    .description('Print the JSON Schema of a kind of document, for editors.')
+    .argument('[kind]', kinds.join(', '), 'AttestationPolicy')
+    .addHelpText(
+      'after',
+      `
+Example:
+  touchstone policy schema > AttestationPolicy.json
+and as the first line of a policy, for editors with the YAML language server:
+  # yaml-language-server: $schema=AttestationPolicy.json`,
+    )
+    .action((kind: string) => {
+      if (!isKind(kind)) {
+        throw new TouchstoneError('usage.arguments', `there is no kind ${kind}`, {
+          hint: `There are ${kinds.join(', ')}.`,
+        })
+      }
+      print(JSON.stringify(jsonSchemaOf(kind), null, 2))
       finish(EXIT.done)
     })
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { z } from 'zod'
+import { verdictExplanation } from '../../src/wire/index.ts'
 import { sharedData, SKIP_WITHOUT_SHARED_DATA } from '../fixtures/shared-data.ts'
 import { touchstone, type CommandResult } from './run-touchstone.ts'
 
@@ -196,13 +197,39 @@ describe('touchstone appraise, on the evidence of another machine', { skip: SKIP
     })
   }
 
-  test('people get one line a check, and every failure a sentence', async () => {
+  test('people get the likely cause and what to do, every failure, and what passed in a few lines', async () => {
     const { stdout } = await touchstone(
       'appraise',
       ...Object.entries(evidence('direct-kernel')).flatMap(([name, value]) => [`--${name}`, value]),
     )
     assert.match(stdout, /^contraindicated\n/)
-    assert.match(stdout, /✓ quote\.signature/)
-    assert.match(stdout, /✗ secureBoot\.enabled \(learned\): .*\n {4}at +event 4 \(PCR 7,/)
+    assert.match(stdout, /Secure Boot is off: .*\n {2}next /)
+    assert.match(stdout, /✗ secureBoot\.enabled \(learned\): .*← cause \d\n {4}at +event 4 \(PCR 7,/)
+    assert.match(stdout, /^✓ \d+ passed: .*quote\.signature/m)
+    assert.match(stdout, /--baseline good\.bin/)
+  })
+
+  test('with a baseline the answer has the likely causes beside the verdict', async () => {
+    const baseline = boot('secure-boot', 'eventlog.bin')
+    const result = await appraise({ ...evidence('direct-kernel'), baseline })
+    assert.equal(result.code, 1)
+    const answer = verdictExplanation.and(verdict.loose()).parse(JSON.parse(result.stdout))
+    assert.equal(answer.status, 'contraindicated')
+    assert.ok(answer.causes.some(({ id }) => id === 'secure-boot.keys-cleared'))
+    assert.ok(answer.failures.every(({ next }) => next !== ''))
+    assert.equal(answer.differences?.same, false)
+  })
+
+  test('a boot with itself as baseline has no causes', async () => {
+    const baseline = boot('secure-boot', 'eventlog.bin')
+    const result = await appraise({ ...evidence('secure-boot'), baseline })
+    const { causes, failures } = verdictExplanation.parse(JSON.parse(result.stdout))
+    assert.deepEqual({ causes, failures }, { causes: [], failures: [] })
+  })
+
+  test('a baseline that cannot be read is a mistake of whoever gave it', async () => {
+    const result = await appraise({ ...evidence('secure-boot'), baseline: policy })
+    assert.equal(result.code, 2)
+    assert.match(result.stdout, /policy\.yaml: /)
   })
 })

@@ -12,7 +12,7 @@ async function makeLog(t: TestContext) {
   t.after(() => rm(stateDir, { recursive: true }))
   const log = await openAuditLog(stateDir)
   for (const tenant of ['one', 'two']) {
-    log.append({ tenant, code: 0x126, command: 'Clear', outcome: 'refused', rc: 0x143, digest: '0'.repeat(64) })
+    log.append({ tenant, code: 0x148, command: 'Certify', outcome: 'done', rc: 0, digest: '0'.repeat(64) })
   }
   await log.close()
   const head = `${log.head.seq}:${log.head.hash}`
@@ -58,9 +58,30 @@ test('an edited log is told with file, line and code, and the answer is no', asy
   assert.match(out, /0000000000000001\.jsonl:3: .*\[vtpm\.audit_damaged\]/)
 })
 
+test('without a file it is the broker that is asked', async (t) => {
+  await assert.rejects(audit(t, 'verify', '--socket', '/nonexistent'), { code: 'broker.unreachable' })
+})
+
+test('refusals that were counted, and checkpoints that nobody here can check, are told', async (t) => {
+  const { stateDir } = await makeLog(t)
+  const log = await openAuditLog(stateDir)
+  const refusal = { tenant: 'web', code: 0x126, command: 'Clear', outcome: 'refused', rc: 0x143 } as const
+  for (let count = 0; count < 60; count += 1) log.append({ ...refusal, digest: '0'.repeat(64) })
+  log.authenticate(Buffer.alloc(32))
+  await log.close()
+  const { code, out } = await audit(t, 'verify', '--state-dir', stateDir)
+  assert.equal(code, 0)
+  assert.match(out, /^10 refusals counted/m)
+  assert.match(out, /^ {2}refused +55 since/m)
+  assert.match(out, /^3 checkpoints, not checked/m)
+})
+
 test('arguments that cannot be meant are refused', async (t) => {
   const { stateDir, file } = await makeLog(t)
-  for (const args of [[], [file, '--state-dir', stateDir], [file, '--head', 'abc']]) {
+  for (const args of [
+    [file, '--state-dir', stateDir],
+    [file, '--head', 'abc'],
+  ]) {
     await assert.rejects(audit(t, 'verify', ...args), { code: 'usage.arguments' })
   }
   await assert.rejects(audit(t, 'verify', '/nonexistent'), { code: 'usage.file' })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { createPublicKey, diffieHellman, generateKeyPairSync, hkdfSync } from 'node:crypto'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -66,6 +67,17 @@ test('keys are made, listed and used from the command line, with bytes by file, 
   await text('unseal', 'password', '--out', out)
   assert.equal((await stat(out)).mode & 0o777, 0o600)
 
+  await text('create', 'meeting', '--kind', 'ecdh-p384')
+  const peer = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+  const pem = join(directory, 'peer.pem')
+  await writeFile(pem, peer.publicKey.export({ type: 'spki', format: 'pem' }))
+  const own = createPublicKey(await text('show', 'meeting', '--pem'))
+  const shared = diffieHellman({ privateKey: peer.privateKey, publicKey: own })
+  assert.equal(await text('agree', 'meeting', '--peer', pem, '--raw', '--format', 'hex'), `${shared.toString('hex')}\n`)
+  const derived = Buffer.from(hkdfSync('sha384', shared, Buffer.from('ab', 'hex'), 'files', 48)).toString('base64url')
+  const how = ['--peer', pem, '--info', 'files', '--salt', 'ab', '--size', '48', '--format', 'base64url']
+  assert.equal(await text('agree', 'meeting', ...how), `${derived}\n`)
+
   assert.match(await text('random', '16'), /^[0-9a-f]{32}\n$/)
 })
 
@@ -79,6 +91,9 @@ test('errors have a code and a hint, and the exit code of the contract', async (
   assert.equal((await run(['key', 'create', 'k', '--kind', 'ecdsa-p521'])).code, 2)
   assert.equal((await run(['key', 'attest', 'k', '--nonce', 'XYZ'])).code, 2)
   assert.equal((await run(['key', 'token', 'k'])).code, 2)
+  const noPeer = await run(['key', 'agree', 'k', '--peer', program])
+  assert.match(noPeer.stderr, /holds no public key \[key\.peer\]\nhint: /)
+  assert.equal((await run(['key', 'agree', 'k', '--peer', program, '--raw', '--info', 'x'])).code, 2)
   const nobody = await runner(join(tmpdir(), 'ts-no-such.sock'))(['key', 'list'])
   assert.equal(nobody.code, 1)
   assert.match(nobody.stderr, /\[key\.unreachable\]/)

@@ -15,6 +15,7 @@ import { openStage, runCommand, type Stage } from '../../scripts/stage/processes
 import { isTouchstoneError, type ErrorCode } from '../../src/core/index.ts'
 import { openTransport } from '../../src/device/index.ts'
 import { COMMANDS } from '../../src/tpm/index.ts'
+import { auditReport } from '../../src/vtpm/broker/index.ts'
 import { counterEntity } from '../../src/vtpm/hardware/counters.ts'
 import { openTpmClient } from '../../src/vtpm/hardware/tpm-client.ts'
 import { openKeysClient } from '../../src/vtpm/keys/client.ts'
@@ -110,7 +111,7 @@ const ATTACKS = [
 
 async function auditOf({ stateDir }: Broker) {
   const directory = join(stateDir, 'audit')
-  const names = (await readdir(directory)).filter((name) => name.endsWith('.jsonl'))
+  const names = (await readdir(directory, { recursive: true })).filter((name) => name.endsWith('.jsonl'))
   const texts = await Promise.all(names.map((name) => readFile(join(directory, name), 'utf8')))
   const entry = z.looseObject({
     tenant: z.string().optional(),
@@ -158,8 +159,8 @@ test('a node with a broker, from its first boot to an update', async (t) => {
     await parts.startAgent()
     await broker.status('the secrets to open', ({ state }) => state === 'ready')
     await broker.status('a good boot to be noted', ({ release }) => release?.counter === release?.number)
-    const { state, problems } = await broker.status('news', () => true)
-    assert.deepEqual([state, problems], ['ready', []])
+    const { state, problems, verifier } = await broker.status('news', () => true)
+    assert.deepEqual([state, problems, new URL(verifier ?? '').href], ['ready', [], new URL(edge.verifier.url).href])
     assert.match(await runCommand(['broker', 'status'], broker.environment), /^broker +ready/)
   })
 
@@ -167,6 +168,13 @@ test('a node with a broker, from its first boot to an update', async (t) => {
     const report = await runCommand(['broker', 'audit', 'verify', '--state-dir', broker.stateDir, '--json'])
     const { entries, problems } = z.object({ entries: z.int(), problems: z.array(z.json()) }).parse(JSON.parse(report))
     assert.deepEqual([entries > 10, problems], [true, []])
+    // The broker has the key of its checkpoints: it knows all of them as its own.
+    const told = auditReport.parse(
+      JSON.parse(await runCommand(['broker', 'audit', 'verify', '--json'], broker.environment)),
+    )
+    assert.deepEqual([told.problems, told.entries - (told.vouched ?? 0)], [[], 0])
+    const chains = told.chains.filter(({ entries: some }) => some > 0).map(({ chain }) => chain)
+    assert.deepEqual(chains, ['.', 'attestation', 'refused', 'tenants/db', 'tenants/web'])
   })
 
   const guest = randomUUID()

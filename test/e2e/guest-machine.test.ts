@@ -20,7 +20,7 @@ import { powerOn, readBoot } from '../../swtpm/index.ts'
 const TENANT = 'web'
 const LINK_PORT = 8080
 /** An agent under emulation starts in ten seconds, and in forty on a machine that has much else to do. */
-const PATIENCE_MS = 180_000
+const PATIENCE_MS = 420_000
 
 const container = join(import.meta.dirname, '..', '..', 'scripts', 'vm', 'container.sh')
 
@@ -175,8 +175,9 @@ test('a virtual machine on a TPM of the broker', { skip: SKIP_WITHOUT_GUEST_IMAG
 /** Every entry of the audit log. */
 async function auditOf({ stateDir }: Broker): Promise<string> {
   const directory = join(stateDir, 'audit')
-  const files = await readdir(directory)
-  return (await Promise.all(files.map((file) => readFile(join(directory, file), 'utf8')))).join('')
+  const found = await readdir(directory, { recursive: true, withFileTypes: true })
+  const files = found.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  return (await Promise.all(files.map((file) => readFile(file, 'utf8')))).join('')
 }
 
 type Checks = AttestationDetail['checks']

@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { generateKey, signerOf } from '../../src/ca/index.ts'
 import { askLocally } from '../../src/agent/local-socket.ts'
-import { releaseNodeRef } from '../../src/tpm/index.ts'
+import { isEkKind } from '../../src/device/index.ts'
 import {
   approvedReleaseList,
   encodeIssueRequest,
+  localAttestationKey,
   obtainAnswer,
   placementAnswer,
   placementList,
@@ -19,6 +19,7 @@ import { startVerifier, waitFor, writeNodeConfig } from '../../scripts/stage/fle
 import { manufactureBoxes, prepareFleet } from '../../scripts/stage/boxes.ts'
 import { powerOn, readBoot } from '../../swtpm/index.ts'
 import { guestEk, publicBytes } from '../ca/guest-keys.ts'
+import { withBrokerRoots } from '../fixtures/node-roots.ts'
 
 const guest = '6f1d0e5c-3f7e-4a55-9d0e-0c7b0f6f2a11'
 const PCRS = 'sha256:0,2,4,7'
@@ -69,16 +70,16 @@ test('an operator places a guest and approves an update, and the node obtains bo
   })
 
   await t.test('an update that was approved comes with the next request for releases', async () => {
-    const storageRootName = Buffer.alloc(34, 0x0b)
-    const request = encodeIssueRequest('release', {
-      nodeRef: releaseNodeRef(storageRootName).toString('hex'),
-      storageRootName: storageRootName.toString('hex'),
-      counterName: '0c'.repeat(34),
-      counter: 0,
-      pcrs: PCRS,
-      transportKey: signerOf(generateKey('P-256')).spki,
-    })
-    await obtain('release', request)
+    const ak = localAttestationKey.parse((await askLocally(stateDir, 'GET', '/v1/attestation-key'))?.body)
+    assert.ok(isEkKind(ak.ekKind))
+    const { ekKind, akPublic, akPrivate } = ak
+    const broker = { tcti: power.tcti, stateDir: join(stage.directory, 'broker'), ak: { ekKind, akPublic, akPrivate } }
+    const ask = async () =>
+      obtain(
+        'release',
+        encodeIssueRequest('release', await withBrokerRoots(broker, (open) => open.roots.releaseRequest(open, PCRS))),
+      )
+    assert.equal((await ask()).status, 200)
     const pcrs = join(stage.directory, 'update.json')
     const values = Object.fromEntries([0, 2, 4, 7].map((pcr) => [String(pcr), 'ab'.repeat(32)]))
     await writeFile(pcrs, JSON.stringify({ format: 'tcg2', pcrs: { sha256: values } }))
@@ -88,16 +89,16 @@ test('an operator places a guest and approves an update, and the node obtains bo
     assert.deepEqual(
       listed.items.map(({ release, origin }) => [release, origin]),
       [
-        [2, 'operator'],
-        [1, 'verifier'],
+        [3, 'operator'],
+        [2, 'verifier'],
       ],
     )
     assert.deepEqual(approvedReleaseList.parse(await operator('release', 'list', node)), listed)
-    const { issued } = obtainAnswer.parse((await obtain('release', request)).body)
+    const { issued } = obtainAnswer.parse((await ask()).body)
     assert.ok(issued.kind === 'release')
     assert.deepEqual(
       issued.releases.map(({ release }) => release),
-      [2, 1],
+      [3, 2],
     )
   })
 

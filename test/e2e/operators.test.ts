@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { promisify } from 'node:util'
 import { parse } from 'yaml'
-import { nodeList } from '../../src/wire/index.ts'
+import { z } from 'zod'
+import { attestationList, nodeList, verdictExplanation } from '../../src/wire/index.ts'
 import { openStage, root, runCommand } from '../../scripts/stage/processes.ts'
 import { startVerifier, waitFor, writeNodeConfig } from '../../scripts/stage/fleet.ts'
 import { manufactureBoxes, prepareFleet } from '../../scripts/stage/boxes.ts'
@@ -72,9 +73,26 @@ test('operators see a node, suspend it, let it work again, and need the role for
 
   await t.test('describe shows identity, certificates and every check', async () => {
     const text = await operator('describe', 'node', nodeId)
-    for (const part of [/EK \(SPKI SHA-256\) +[0-9a-f]{64}/, /Certificate \(device\) +serial/, /✓ quote\.signature/]) {
+    for (const part of [
+      /EK \(SPKI SHA-256\) +[0-9a-f]{64}/,
+      /Certificate \(device\) +serial/,
+      /✓ \d+ passed: [^✗]*quote\.signature/,
+    ]) {
       assert.match(text, part)
     }
+  })
+
+  await t.test('explain says of a good verdict that nothing differs from the one before', async () => {
+    const [newest] = attestationList.parse(
+      JSON.parse(await operator('get', 'attestations', '--node', nodeId, '-o', 'json')),
+    ).items
+    const text = await operator('explain', newest?.id ?? '')
+    assert.match(text, /^affirming  attestation of node/)
+    assert.match(text, /Every register has the value that it had in the last good verdict, in this very boot/)
+    const { explanation } = z
+      .looseObject({ explanation: verdictExplanation })
+      .parse(JSON.parse(await operator('explain', newest?.id ?? '', '--json')))
+    assert.deepEqual([explanation.causes, explanation.failures], [[], []])
   })
 
   await t.test('a suspended node gets no verdict, and its agent says why', async () => {
