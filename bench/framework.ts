@@ -26,6 +26,13 @@ export class MissingPeer extends Error {
   }
 }
 
+/** What a bench measures with is not beside this checkout. There is no figure then. */
+export class MissingData extends Error {
+  constructor(what: string) {
+    super(`${what} is not beside this checkout`)
+  }
+}
+
 /** A sample, in the unit of the row: often itself the median of a batch. */
 export type Sample = () => Promise<number>
 

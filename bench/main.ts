@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { endOnSignal, openStage } from '../scripts/stage/processes.ts'
 import { BENCHES } from './benches.ts'
-import { MissingPeer, type Row } from './framework.ts'
+import { MissingData, MissingPeer, type Row } from './framework.ts'
 import { goalOf, isMet, limitOf } from './limits.ts'
 
 /** `npm run bench -- [--json] [NAME…]`: bench/README.md says what is measured and how. */
@@ -32,6 +32,7 @@ async function run(name: string): Promise<boolean> {
     const message = error instanceof Error ? error.message : String(error)
     process.stderr.write(`error: ${name}: ${message}\n`)
     if (error instanceof MissingPeer) process.stderr.write(`hint: apt-get install ${error.packages}\n`)
+    if (error instanceof MissingData) process.stderr.write('hint: run it where ../shared/data is\n')
     return false
   } finally {
     await stage.end()

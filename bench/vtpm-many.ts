@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startSwtpm } from '../src/device/index.ts'
-import { against, compare, rounded, type Bench } from './framework.ts'
+import { keepersOf } from '../scripts/stage/keepers.ts'
+import { against, compare, median, rounded, type Bench, type Row } from './framework.ts'
 import { limitOf } from './limits.ts'
 import { startGuests } from './peers/guests.ts'
 import { stayOnOneCore } from './peers/one-core.ts'
@@ -12,6 +13,10 @@ const GUESTS = 500
 const ROUNDS = 31
 const COUNT = 200
 const LOOKS = 5
+/** Promised of the broker. */
+const GOAL_MB = limitOf('vtpm-many-rss').value ?? Number.NaN
+
+const empty = (): number[] => []
 
 /** Proportional set size in MB: pages that many processes share count once among them. */
 async function pssOf(pid: number): Promise<number> {
@@ -24,7 +29,7 @@ async function rssOf(pid: number): Promise<number> {
   return Number(kilobytes ?? 'NaN') / 1024
 }
 
-/** Five hundred idle guests: what they take together, what their broker takes, and how fast each of them still is. */
+/** Five hundred idle guests: what they take together, what looks after them takes, and how fast each of them still is. */
 export const vtpmMany: Bench = async (stage) => {
   await stayOnOneCore(stage)
   const program = await compileClient(stage)
@@ -34,10 +39,16 @@ export const vtpmMany: Bench = async (stage) => {
     await bare.stop()
   })
   const alone = await pssOf(bare.pid)
-  const { pid, pids, sockets } = await startGuests(stage, GUESTS)
+  const { pid, pids, sockets, runDir } = await startGuests(stage, GUESTS)
   const all = (await Promise.all(pids.map(pssOf))).reduce((sum, each) => sum + each, 0)
-  const broker: number[] = []
-  for (let look = 0; look < LOOKS; look += 1) broker.push(await rssOf(pid))
+  const [keeper] = await keepersOf(runDir)
+  if (keeper === undefined) throw new Error('there is no control keeper')
+  const sizes = { broker: empty(), keeper: empty(), both: empty() }
+  for (let look = 0; look < LOOKS; look += 1) {
+    sizes.broker.push(await rssOf(pid))
+    sizes.keeper.push(await rssOf(keeper))
+    sizes.both.push((await pssOf(pid)) + (await pssOf(keeper)))
+  }
 
   let turn = 0
   const latency = async (path: string): Promise<number> => {
@@ -61,5 +72,14 @@ export const vtpmMany: Bench = async (stage) => {
     against: what,
     runs: 1,
   }
-  return [among, pss, against('vtpm-many-rss', broker)]
+  const informs = (name: string, samples: readonly number[]): Row => {
+    const value = median(samples)
+    const { unit: of, against: to } = limitOf(name)
+    return { name, value: rounded(value), unit: of, ratio: rounded(value / GOAL_MB), against: to, runs: LOOKS }
+  }
+  return [
+    ...[among, pss, against('vtpm-many-rss', sizes.broker)],
+    informs('vtpm-many-keeper-rss', sizes.keeper),
+    informs('vtpm-many-both-pss', sizes.both),
+  ]
 }

@@ -10,7 +10,14 @@ function tenant(name: string, priority: TenantConfig['priority']): TenantConfig 
     // Whose tools may make the primary keys that the benches sign with.
     class: 'agent',
     priority,
-    quota: { objects: 16, sessions: 8, nvBytes: 0, commandsPerSecond: 1_000_000, burst: 1_000_000 },
+    quota: {
+      objects: 16,
+      sessions: 8,
+      nvBytes: 0,
+      commandsPerSecond: 1_000_000,
+      burst: 1_000_000,
+      nvWritesPerHour: 1_000_000,
+    },
     nvRange: undefined,
     persistentRange: undefined,
     idleTimeoutMs: 3_600_000,

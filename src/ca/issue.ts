@@ -35,7 +35,7 @@ export interface IssuanceVerdict {
 }
 
 /** What may be asked for. Each kind has its own digest of a request, so that no quote over one serves for another. */
-export type IssueKind = 'device' | 'guestEk' | 'appKey' | 'release' | 'fleet'
+export type IssueKind = 'device' | 'guestEk' | 'appKey' | 'release' | 'fleet' | 'grant'
 
 export type CertificateKind = 'device' | 'ak' | 'guestEk' | 'appKey'
 

@@ -30,6 +30,9 @@ test('every bench has its limit, and a goal is met at the goal', () => {
   assert.equal(isMet({ unit: 'us', against: 'x', ratio: 0.5 }, { ratio: 0.5 }), true)
   assert.equal(isMet({ unit: 'ms', against: 'x', value: 50 }, { ratio: 1.01 }), false)
   assert.equal(isMet({ unit: 'us', against: 'x' }, { ratio: 9 }), undefined)
+  assert.equal(goalOf({ unit: '/s', against: 'x', least: 0.5 }), '>= 0.5')
+  assert.equal(isMet({ unit: '/s', against: 'x', least: 0.5 }, { ratio: 0.5 }), true)
+  assert.equal(isMet({ unit: '/s', against: 'x', least: 0.5 }, { ratio: 0.49 }), false)
 })
 
 test('a peer that is not installed is named with its packages', () => {
