@@ -249,16 +249,14 @@ test('entries after a crash are vouched for up to the last checkpoint, and the r
   await log.flush()
   // As after SIGKILL: what is on the disk now, somewhere else.
   const copy = await temporaryDirectory(t)
-  for (const entry of await readdir(join(stateDir, 'audit'), { withFileTypes: true })) {
-    if (entry.isFile()) await writeFile(join(copy, entry.name), await readFile(join(stateDir, 'audit', entry.name)))
-  }
+  // By name: the head is replaced after an entry is acknowledged, so its temporary file comes and goes.
+  const kept = ['0000000000000001.jsonl', 'head']
+  for (const name of kept) await writeFile(join(copy, name), await readFile(join(stateDir, 'audit', name)))
   await log.close()
   await rm(join(stateDir, 'audit'), { recursive: true })
   await (await openAuditLog(stateDir)).close()
   await rm(join(stateDir, 'audit', '0000000000000001.jsonl'))
-  for (const name of ['0000000000000001.jsonl', 'head']) {
-    await writeFile(join(stateDir, 'audit', name), await readFile(join(copy, name)))
-  }
+  for (const name of kept) await writeFile(join(stateDir, 'audit', name), await readFile(join(copy, name)))
   const report = await verifyAuditLog(stateDir, { key: KEY })
   assert.deepEqual(report.problems, [])
   const [node] = report.chains
