@@ -75,7 +75,7 @@ const rows = {
   'tpm.signature_scheme': {
     status: 403,
     title: "A signature is not of the key's own scheme",
-    hint: 'Sign with the scheme in the public area of the key; ECDSA, RSASSA and RSAPSS are verified.',
+    hint: 'Sign with the scheme in the public area of the key; ECDSA, RSASSA and RSAPSS are verified. A file that begins with 0x30 is of tpm2_quote -f plain: leave that out.',
   },
   'tpm.signature_hash': {
     status: 403,
@@ -591,6 +591,16 @@ const rows = {
     status: 422,
     title: 'The log of the firmware has events of the register that belongs to IMA',
     hint: 'Entries of the IMA log may be hidden there; treat the log as forged.',
+  },
+  'eventlog.userspace_cut': {
+    status: 422,
+    title: 'The log of systemd ends inside a record',
+    hint: 'systemd extends first and writes then, so the lost record is of something that was measured. Copy the file again; if it is cut on the node, only a reboot gives TPM and log a common beginning.',
+  },
+  'eventlog.userspace_register': {
+    status: 422,
+    title: 'The log of systemd has records of a register that belongs to the firmware',
+    hint: 'systemd measures nothing but its separator there: what was measured is hidden behind another name; treat the log as forged.',
   },
   'eventlog.digest_short': {
     status: 422,
@@ -1713,6 +1723,26 @@ const rows = {
     title: 'The log is of RTMRs, not of PCRs',
     hint: 'A log of a confidential guest (CCEL) belongs with that guest’s own evidence, not with a TPM quote.',
   },
+  'userspace.incomplete': {
+    status: 403,
+    title: 'The log of systemd does not account for what was measured after the firmware',
+    hint: 'A record was cut out or changed, or something was extended that systemd did not log. On the node, ls -l /run/log/systemd/tpm2-measure.log: a T at the end of its mode says that systemd lost a record, and a reboot gives both a common beginning. If it happens again, whoever is root there hides what ran.',
+  },
+  'userspace.phase_missing': {
+    status: 403,
+    title: 'The TPM was extended by a boot phase that the log of systemd does not have',
+    hint: 'The log is older than the quote: take both again, the log after the quote. If the log on the node (/run/log/systemd/tpm2-measure.log) lacks it too, somebody cut it out: reboot, and look into it if it happens again.',
+  },
+  'userspace.cut': {
+    status: 403,
+    title: 'The log of systemd ends inside a record, and what it has does not account for what was measured',
+    hint: 'systemd extends first and writes then, so the lost record is of something that was measured. If the file on the node (/run/log/systemd/tpm2-measure.log) is whole, send it again; if it is cut there, reboot the node, and see that /run is not full.',
+  },
+  'userspace.bank': {
+    status: 403,
+    title: 'The log of systemd has no digests of the judged bank, so nothing that it says is proved',
+    hint: 'Judge a bank that it has (spec.pcrs of the policy), or enable the judged bank before the system starts, so that systemd measures into it.',
+  },
   'ima.missing': {
     status: 403,
     title: 'Policy requires an IMA log and none came',
@@ -1722,6 +1752,11 @@ const rows = {
     status: 403,
     title: 'The quote covers no entry of the IMA log',
     hint: 'The kernel does not extend the TPM: boot with ima_policy=tcb or a policy of your own, and a TPM driver built in.',
+  },
+  'ima.not_replayed': {
+    status: 403,
+    title: 'PCR 10 does not hold what the IMA log leads to, while every other register holds what its log does',
+    hint: 'A kernel that was started by kexec without being handed the IMA log (CONFIG_IMA_KEXEC, kexec -s), a log without its beginning or with entries taken out, or something that extended PCR 10 without the kernel: reboot the node through its firmware, and look into it if it happens again.',
   },
   'ima.too_long': {
     status: 403,
@@ -1786,7 +1821,7 @@ const rows = {
   'ima.signature_form': {
     status: 403,
     title: 'The signature of a file is of a kind that cannot be verified',
-    hint: 'Sign files by version 2 or 3 of the format with SHA-256 or better (evmctl ima_sign -a sha256), RSA or P-256, P-384.',
+    hint: 'Sign files by version 2 or 3 of the format with SHA-256 or better (evmctl ima_sign -a sha256), RSA or P-256, P-384. Portable EVM signatures need the template evm-sig, and appended ones (sign-file, openssl cms) ima-modsig, in the IMA policy of the node.',
   },
   'ima.signatures_too_many': {
     status: 403,
@@ -1957,6 +1992,11 @@ const rows = {
     title: 'A rule of the policy was not evaluated',
     hint: 'A policy that was not evaluated never passes. This is a fault of the verifier: report it.',
   },
+  'policy.nothing_enforced': {
+    status: 403,
+    title: 'No rule over the boot counts: all of them are only monitored, or read nothing of the evidence',
+    hint: 'Enforce what the fleet passes: take mode: monitor away from a rule, and look first who would not pass, with touchstone policy what-if -f FILE.',
+  },
   'policy.no_match': {
     status: 403,
     title: 'The value is not one that the policy allows',
@@ -2010,7 +2050,7 @@ const rows = {
   'policy.reference_undetermined': {
     status: 403,
     title: 'Whether the value matches depends on the node or the time, which nobody gave',
-    hint: 'With touchstone appraise, give --node ID and --label NAME=VALUE. At enrolment no node has an id yet: promote what new nodes boot to active.',
+    hint: 'With touchstone appraise, say of which node the evidence is: --node ID or --label NAME=VALUE, and --ek FILE, by which a percentage chooses.',
   },
   'policy.revoked': {
     status: 403,
@@ -2020,7 +2060,7 @@ const rows = {
   'policy.reference_missing': {
     status: 403,
     title: 'A reference set that the rule names was not supplied',
-    hint: 'Apply the reference set, or correct its name in the rule.',
+    hint: 'Apply the reference set, give it to touchstone appraise with --references FILE, or correct its name in the rule.',
   },
   'policy.not_vouched': {
     status: 403,
@@ -2111,7 +2151,7 @@ const rows = {
   'http.unavailable': {
     status: 503,
     title: 'The verifier is not ready',
-    hint: 'It is starting, stopping, or without its database; try again in a moment.',
+    hint: 'It is starting, stopping, without its database, or has no room for more bodies at once; try again in a moment.',
   },
   'http.internal': {
     status: 500,
@@ -2168,6 +2208,11 @@ const rows = {
     status: 403,
     title: 'The evidence does not satisfy the enrolment policy',
     hint: 'The checks name what was measured and what was expected; correct the node or the policy.',
+  },
+  'onboarding.ima_partial': {
+    status: 403,
+    title: 'The IMA log is longer than an enrolment carries, and the policy does not accept the node on a part of it',
+    hint: 'An enrolment carries 16 MiB of it, about 100,000 entries. Reboot the node, so that its log begins anew, and let it enrol at once; or enrol it under a policy that asks nothing of IMA (no spec.ima, log.ima optional): it is affirmed when attestations have brought the rest.',
   },
   'onboarding.raced': {
     status: 409,
@@ -2295,7 +2340,7 @@ const rows = {
   'result.none': {
     status: 404,
     title: 'There is no verdict of this node to make a result of',
-    hint: 'The node has not attested since it enrolled; see touchstone get nodes.',
+    hint: 'It has not attested since it enrolled, booted or was suspended, or a guest’s host is no longer good; see touchstone get nodes.',
   },
   'result.stale': {
     status: 409,
@@ -2330,7 +2375,7 @@ const rows = {
   },
   'reference.unfit': {
     status: 400,
-    title: 'The reference set cannot be changed in that way',
+    title: 'The document cannot be changed in that way',
     hint: 'The message says what is in the way. Change the file by hand and apply it: touchstone apply -f FILE --reason TEXT.',
   },
   'policy.none': {

@@ -1,11 +1,11 @@
 import type { AnnotatedEvent } from './annotate.ts'
+import type { BootFacts } from './facts/boot-facts.ts'
 import { DERIVED, type EventLog, type ReplayBank } from './log.ts'
-import type { ReplayedLog } from './replay.ts'
 
 /** What was derived of a log, by bank. Every value is a pure function of the log, so it is derived once. */
 export interface Derived {
   readonly annotations: Map<ReplayBank, readonly AnnotatedEvent[]>
-  readonly replays: Map<ReplayBank, ReplayedLog>
+  readonly facts: Map<ReplayBank, BootFacts>
 }
 
 /**
@@ -15,7 +15,7 @@ export interface Derived {
 export function derivedOf(log: EventLog): Derived {
   const known = log[DERIVED]
   if (known !== undefined) return known
-  const derived: Derived = { annotations: new Map(), replays: new Map() }
+  const derived: Derived = { annotations: new Map(), facts: new Map() }
   Object.defineProperty(log, DERIVED, { value: derived })
   return derived
 }

@@ -1,13 +1,23 @@
-import { toHex } from '../core/index.ts'
+import { toHex, TouchstoneError } from '../core/index.ts'
 import { annotateEvent, annotate, type Binding } from './annotate.ts'
 import type { BootClaims } from './claims/boot-claims.ts'
 import { bootClaims } from './claims/derive.ts'
 import { eventTypeName } from './event-types.ts'
 import { structuralFindings } from './findings/structural-findings.ts'
-import { preferredBank, REPLAY_BANKS, type EventLog, type Finding, type LogFormat, type RegisterKind } from './log.ts'
+import {
+  finding,
+  preferredBank,
+  REPLAY_BANKS,
+  type EventLog,
+  type Finding,
+  type LogFormat,
+  type RegisterKind,
+  type ReplayBank,
+} from './log.ts'
 import { readAnyLog } from './parse.ts'
 import { replayEventLog } from './replay.ts'
 import { summaryOf } from './summary.ts'
+import { joinUserspaceLog, parseUserspaceLog } from './systemd/userspace-log.ts'
 
 /** What `touchstone log show --json` prints. JSON-able; digests are hex. */
 export interface EventLogDescription {
@@ -34,11 +44,13 @@ export interface DescribedEvent {
 
 /**
  * Reads a log and says everything about it that can be said without a quote. Throws as {@link readAnyLog} does.
+ * `userspaceLog`: systemd's, which goes on where that of the firmware ends; throws as {@link parseUserspaceLog} does.
  * Bindings, claims and findings are those of the preferred bank.
  */
-export function describeEventLog(bytes: Uint8Array): EventLogDescription {
-  const log = readAnyLog(bytes)
-  const bank = preferredBank(log)
+export function describeEventLog(bytes: Uint8Array, userspaceLog?: Uint8Array): EventLogDescription {
+  const first = readAnyLog(bytes)
+  const bank = preferredBank(first)
+  const log = userspaceLog === undefined ? first : withUserspace(first, bank, userspaceLog)
   return {
     format: log.format,
     registers: log.registers,
@@ -48,6 +60,21 @@ export function describeEventLog(bytes: Uint8Array): EventLogDescription {
     boot: bank === undefined ? null : bootClaims(log, bank),
     findings: (bank === undefined ? log.findings : structuralFindings(log, bank)).map(plainFinding),
   }
+}
+
+function withUserspace(log: EventLog, bank: ReplayBank | undefined, bytes: Uint8Array): EventLog {
+  const userspace = parseUserspaceLog(bytes)
+  if (log.format === 'systemd-json') {
+    throw new TouchstoneError('eventlog.format', 'both logs are of systemd: the first is to be that of the firmware')
+  }
+  if (bank === undefined) return log
+  const { cutAt, events } = userspace
+  const joined = joinUserspaceLog(log, userspace, { records: events.length, bank })
+  // Of banks that the firmware did not log nobody knows where systemd began.
+  const shown = { ...joined, banks: log.banks }
+  if (cutAt === undefined) return shown
+  const message = `the log of systemd ends inside a record, which begins at its byte ${cutAt}: what it is of was measured`
+  return { ...shown, findings: [...shown.findings, finding('eventlog.userspace_cut', 'warning', undefined, message)] }
 }
 
 function plainFinding({ code, severity, event, message }: Finding): Omit<Finding, 'forged'> {

@@ -8,6 +8,7 @@ import type { EventLog } from './log.ts'
 import { hasSpecId } from './spec-id.ts'
 import { isHeaderless, readAgileLog, readHeaderlessLog, readSha1Log } from './tcg-log.ts'
 import { isTxtContainer, readTxtContainer } from './txt/container.ts'
+import { isTxtLegacyLog, readTxtLegacyLog } from './txt/legacy-log.ts'
 
 /** Far above any firmware log (Windows and option ROMs included), far below what would trouble a verifier. */
 export const MAX_LOG_SIZE = 16 * 1024 * 1024
@@ -42,6 +43,7 @@ function row(
 export const LOG_FORMATS: readonly LogFormatRow[] = [
   row('a crypto-agile TCG log', hasSpecId, readAgileLog, true),
   row('an event log of Intel TXT', isTxtContainer, readTxtContainer, false),
+  row('an event log of Intel TXT for one bank', isTxtLegacyLog, readTxtLegacyLog, false),
   row('a binary IMA log', isBinaryImaLog, readBinaryImaLog, false, MAX_IMA_LOG_SIZE),
   row('an IMA log as text', isAsciiImaLog, readAsciiImaLog, false, MAX_IMA_LOG_SIZE),
   row('a log in JSON', beginsJson, readJsonLog, true),

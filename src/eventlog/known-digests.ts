@@ -17,6 +17,8 @@ export const EXIT_BOOT_SERVICES_FAILED = 'Exit Boot Services Returned with Failu
 export const UEFI_DEBUG_MODE = 'UEFI Debug Mode'
 export const DMA_PROTECTION_DISABLED = 'DMA Protection Disabled'
 export const ENTERING_SETUP = 'Entering ROM Based Setup'
+/** systemd 261 and newer closes the registers of the firmware with this text, once the system runs. */
+export const OS_SEPARATOR = 'os-separator'
 
 const SEPARATORS = [0, 0xffffffff, 1, WBCL]
 
@@ -30,6 +32,7 @@ const ACTIONS = [
   UEFI_DEBUG_MODE,
   DMA_PROTECTION_DISABLED,
   ENTERING_SETUP,
+  OS_SEPARATOR,
 ]
 
 /** The separator with which firmware says that a measurement failed. */

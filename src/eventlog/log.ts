@@ -11,6 +11,7 @@ export type LogFormat =
   | 'tcg2'
   | 'tcg2-headerless'
   | 'txt-tcg1.2'
+  | 'txt-tpm2'
   | 'cel-tlv'
   | 'cel-json'
   | 'cel-cbor'

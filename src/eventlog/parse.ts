@@ -1,4 +1,4 @@
-import { TouchstoneError, view } from '../core/index.ts'
+import { isTouchstoneError, TouchstoneError, view } from '../core/index.ts'
 import { LOG_FORMATS } from './formats.ts'
 import type { EventLog } from './log.ts'
 
@@ -38,10 +38,28 @@ function read(bytes: Uint8Array, firmwareOnly: boolean): EventLog {
     throw new TouchstoneError('decode.too_large', message)
   }
   if (firmwareOnly && !format.isFirmwareLog) throw notOfTheFirmware(format.name)
-  const events = format.read(log)
+  const events = readAs(format, log)
   // What a log in JSON is, only its records say.
   if (firmwareOnly && events.format === 'systemd-json') throw notOfTheFirmware("systemd's userspace log")
   return events
+}
+
+function readAs(format: (typeof LOG_FORMATS)[number], log: Buffer): EventLog {
+  try {
+    return format.read(log)
+  } catch (error) {
+    // The last format takes whatever the others leave; what begins with no register is no log at all.
+    if (format !== LOG_FORMATS.at(-1) || !isTouchstoneError(error) || beginsWithRegister(log)) throw error
+    const hint = 'Check that it is the right file: /sys/kernel/security/tpm0/binary_bios_measurements, or a copy of it.'
+    throw new TouchstoneError(error.code, `no known log begins as this file does (${error.message})`, {
+      details: error.details,
+      hint,
+    })
+  }
+}
+
+function beginsWithRegister(log: Buffer): boolean {
+  return log.byteLength < 4 || log.readUInt32LE(0) <= 0xff || log.readUInt32LE(0) === 0xffffffff
 }
 
 function notOfTheFirmware(name: string): TouchstoneError {

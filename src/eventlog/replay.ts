@@ -42,8 +42,9 @@ export function replayEventLog(log: EventLog, bank: ReplayBank): ReplayedLog {
   const { size, node } = HASHES[bank]
   const startupLocality = log.registers === 'pcr' ? (startupLocalityOf(log.events) ?? 0) : 0
   // One place a register: its value, and behind it the digest to come. One-shot hashing to a string, written back over
-  // the value, allocates least.
-  const places = Buffer.alloc(REGISTERS * 2 * size)
+  // the value, allocates least. Out of Buffer's pool, as small ones are everywhere here: Buffer.alloc makes each one memory
+  // of its own, which the collector has to give back one by one.
+  const places = Buffer.allocUnsafe(REGISTERS * 2 * size).fill(0)
   const states: (Buffer | undefined)[] = []
   const counts: number[] = []
   let dynamicLaunch = false
@@ -89,8 +90,7 @@ export function registerValue(replayed: ReplayedLog, pcr: number): Buffer {
   const value = replayed.values.get(pcr)
   if (value !== undefined) return value
   const { size } = HASHES[replayed.bank]
-  const initial = Buffer.alloc(size)
-  if (isLaunchRegister(pcr) && !replayed.dynamicLaunch) initial.fill(0xff)
+  const initial = Buffer.allocUnsafe(size).fill(isLaunchRegister(pcr) && !replayed.dynamicLaunch ? 0xff : 0)
   if (pcr === 0) initial[size - 1] = replayed.startupLocality
   return initial
 }

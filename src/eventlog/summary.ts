@@ -12,7 +12,7 @@ import { linuxTagName, UKI_SECTIONS } from './payload/linux-tags.ts'
 import { decodeNoAction, noActionText } from './payload/no-action.ts'
 import { plainText } from './payload/plain.ts'
 import { decodeTaggedEvents } from './payload/tagged.ts'
-import { isPlainAscii, labelText, printable } from './payload/text.ts'
+import { isPrintable, labelText, printable } from './payload/text.ts'
 import { bootValueText, variableValueText } from './payload/variable-value.ts'
 import { decodeVariable, type EfiVariable } from './payload/variable.ts'
 import { rememberContent } from './remembered-content.ts'
@@ -28,14 +28,14 @@ const MAX_SUMMARY = 512
  */
 export function summaryOf(annotated: AnnotatedEvent): string {
   const { event, binding, content } = annotated
-  const text =
-    foreignText(event) ??
-    (binding === 'bound' && content !== undefined
-      ? content.kind === 'variable' && content.covers === 'all'
-        ? variableText(annotated, () => variableSummary(content.variable))
-        : vouchedSummary(content, event.data)
-      : untrustedSummary(event.data, event.type, annotated.type?.payload ?? 'opaque'))
-  return oneLine(text)
+  const foreign = foreignText(event)
+  if (foreign !== undefined) return oneLine(foreign)
+  if (binding === 'bound' && content !== undefined) {
+    return content.kind === 'variable' && content.covers === 'all'
+      ? variableLine(annotated, () => oneLine(variableSummary(content.variable)))
+      : oneLine(vouchedSummary(content, event.data))
+  }
+  return oneLine(untrustedSummary(event.data, event.type, annotated.type?.payload ?? 'opaque'))
 }
 
 /**
@@ -44,32 +44,39 @@ export function summaryOf(annotated: AnnotatedEvent): string {
  */
 export function boundRef(annotated: AnnotatedEvent, text?: string): EventRef {
   const { event, content } = annotated
-  const summary = text ?? (content === undefined ? '' : boundSummary(annotated, content))
-  // What a boot loader wrote is most of what is pointed at, and plain: then it is one line as it is.
-  const isPlain = text === undefined && content?.kind === 'written' && isPlainLine(content.text)
   return {
     index: event.index,
     pcr: event.pcr,
     type: eventTypeName(event.type, event.pcr),
-    summary: isPlain ? summary : oneLine(summary),
+    summary: text === undefined ? boundLine(annotated, content) : oneLine(text),
+  }
+}
+
+function boundLine(annotated: AnnotatedEvent, content: Content | undefined): string {
+  if (content === undefined) return ''
+  switch (content.kind) {
+    case 'variable':
+      return content.covers === 'value'
+        ? oneLine(bootValueText(content.variable.value))
+        : variableLine(annotated, () => oneLine(variableSummary(content.variable)))
+    case 'written': {
+      const line = writtenSummary(content.role, content.text)
+      // What a boot loader wrote is most of what is pointed at, and plain: then it is one line as it is.
+      return isPlainLine(content.text) ? line : oneLine(line)
+    }
+    default:
+      return oneLine(vouchedSummary(content, annotated.event.data))
   }
 }
 
 const LONGEST_LABEL = 32
 
 function isPlainLine(text: string): boolean {
-  return text.length <= MAX_SUMMARY - LONGEST_LABEL && isPlainAscii(text)
-}
-
-function boundSummary(annotated: AnnotatedEvent, content: Content): string {
-  const { data } = annotated.event
-  if (content.kind !== 'variable') return vouchedSummary(content, data)
-  if (content.covers === 'value') return bootValueText(content.variable.value)
-  return variableText(annotated, () => variableSummary(content.variable))
+  return text.length <= MAX_SUMMARY - LONGEST_LABEL && isPrintable(text)
 }
 
 /** Of variables: to say whose certificates they hold costs more than all other summaries together. */
-const variableText = rememberContent<string>(1024 * 1024)
+const variableLine = rememberContent<string>(1024 * 1024)
 
 /** Points at any event for the explanation of a check. Where the event is not `bound`, the summary is untrusted. */
 export function eventRef(annotated: AnnotatedEvent): EventRef {

@@ -38,6 +38,18 @@ export function readSha1Events(log: Buffer, format: LogFormat, start: number, fi
   return parseEvents({ log, format, algorithms: [SHA1], events: [], at: start, findings })
 }
 
+interface BankEvents {
+  readonly algorithm: BankAlgorithm
+  readonly header: LogEvent
+  readonly at: number
+  readonly findings: Finding[]
+}
+
+/** The events of a TXT log of one bank: the layout of TCG 1.2, with digests of another size. */
+export function readBankEvents(log: Buffer, { algorithm, header, at, findings }: BankEvents): EventLog {
+  return parseEvents({ log, format: 'txt-tpm2', algorithms: [algorithm], events: [header], at, findings })
+}
+
 /** Crypto-agile events whose header is missing: EVE keeps such a log. */
 export function readHeaderlessLog(log: Buffer): EventLog {
   const algorithms = algorithmsOfHeaderless(log) ?? []
@@ -135,12 +147,41 @@ interface Reading {
   readonly entries?: number
 }
 
+/**
+ * A class, because there are so many: V8 puts what one and the same literal made again and again among the long-lived, as
+ * soon as a first log was kept, and there each drags its payload's Buffer along until the next full collection.
+ */
+class ReadEvent implements LogEvent {
+  readonly index: number
+  readonly pcr: number
+  readonly type: number
+  readonly digests: ReadonlyMap<string, Buffer>
+  readonly data: Buffer
+  readonly offset: number
+
+  constructor(
+    index: number,
+    pcr: number,
+    type: number,
+    digests: ReadonlyMap<string, Buffer>,
+    data: Buffer,
+    offset: number,
+  ) {
+    this.index = index
+    this.pcr = pcr
+    this.type = type
+    this.digests = digests
+    this.data = data
+    this.offset = offset
+  }
+}
+
 /** Reads events to the end of the log, behind those that it has already. */
 function parseEvents({ log, format, algorithms, events, at, findings, writer, entries }: Reading): EventLog {
   const padding = paddingStart(log)
   let incomplete = false
-  const isSha1 = format === 'tcg1.2' || format === 'txt-tcg1.2'
-  const layout: DigestLayout = { log, algorithms, idSize: isSha1 ? 0 : 2 }
+  const isOfOneBank = format === 'tcg1.2' || format === 'txt-tcg1.2' || format === 'txt-tpm2'
+  const layout: DigestLayout = { log, algorithms, idSize: isOfOneBank ? 0 : 2 }
   if (writer === 'coreboot') findings.push(corebootFinding())
   for (const { name } of algorithms) if (name.startsWith('0x')) findings.push(unknownAlgorithm(name))
   while (at < log.byteLength) {
@@ -151,7 +192,7 @@ function parseEvents({ log, format, algorithms, events, at, findings, writer, en
     }
     const index = events.length
     roomForEvent(index, at)
-    const again = isSha1 ? undefined : headerAt(log, at, index)
+    const again = isOfOneBank ? undefined : headerAt(log, at, index)
     if (again !== undefined) {
       events.push(again.event)
       findings.push(repeatedHeader(index))
@@ -162,8 +203,8 @@ function parseEvents({ log, format, algorithms, events, at, findings, writer, en
     const pcr = log.readUInt32LE(at)
     const type = log.readUInt32LE(at + 4)
     // Nearly all events have the declared digests in the declared order; the others are read one by one.
-    const count = isSha1 || at + 12 > log.byteLength ? algorithms.length : log.readUInt32LE(at + 8)
-    const digestsAt = isSha1 ? at + 8 : at + 12
+    const count = isOfOneBank || at + 12 > log.byteLength ? algorithms.length : log.readUInt32LE(at + 8)
+    const digestsAt = isOfOneBank ? at + 8 : at + 12
     const usualEnd = count === algorithms.length ? endOfDeclared(layout, digestsAt) : undefined
     const read = usualEnd === undefined ? readDigests(log, at + 8, index, layout) : undefined
     const digests = read?.digests ?? new DigestList(layout, digestsAt)
@@ -173,9 +214,10 @@ function parseEvents({ log, format, algorithms, events, at, findings, writer, en
     need(log, sizeAt + 4, size, index, 'event')
     const end = sizeAt + 4 + size
     const data = size === 0 ? NO_DATA : log.subarray(sizeAt + 4, end)
-    const event = { index, pcr, type, digests, data, offset: at }
+    const event = new ReadEvent(index, pcr, type, digests, data, at)
     // coreboot measures files and regions, and logs their names as actions.
-    events.push(writer === undefined || type === EV_NO_ACTION ? event : { ...event, label: true })
+    const isLabel = writer !== undefined && type !== EV_NO_ACTION
+    events.push(isLabel ? { index, pcr, type, digests, data, offset: at, label: true } : event)
     if (digests.size !== algorithms.length && isMeasuredType(type, pcr)) incomplete = true
     const missing = missingRegister(event)
     if (missing !== undefined) findings.push(missing)
@@ -198,7 +240,7 @@ interface ReadDigests {
 
 /** The digests of an event that has not all of them in order, or why there is none; `end` is the offset behind them. */
 function readDigests(log: Buffer, at: number, index: number, { algorithms, idSize }: DigestLayout): ReadDigests {
-  if (idSize === 0) throw truncated(log, at, SHA1.size, index, 'digest')
+  if (idSize === 0) throw truncated(log, at, algorithms[0]?.size ?? 0, index, 'digest')
   need(log, at, 4, index, 'digests.count')
   const count = log.readUInt32LE(at)
   if (count === 0) return { digests: NO_DIGESTS, end: at + 4 }

@@ -96,6 +96,16 @@ const cases: readonly (readonly [name: string, spec: EventSpec, binding: Binding
     'unbound',
   ],
   [
+    'an archive of credentials that systemd up to 253 measures into PCR 8 too',
+    { pcr: 8, type: TYPE.ipl, data: utf16('Global credentials initrd\0'), measured: 'cpio' },
+    'unbound',
+  ],
+  [
+    'another archive in PCR 8, where systemd measures none',
+    { pcr: 8, type: TYPE.ipl, data: utf16('System extension initrd\0'), measured: 'cpio' },
+    'mismatch',
+  ],
+  [
     'the name of a section of a unified kernel image',
     { pcr: 11, type: TYPE.ipl, data: utf16('.linux\0'), measured: '.linux\0' },
     'bound',

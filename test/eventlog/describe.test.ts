@@ -5,6 +5,7 @@ import { describeEventLog } from '../../src/eventlog/describe.ts'
 import { SKIP_WITHOUT_SHARED_DATA } from '../fixtures/shared-data.ts'
 import { agileLog, event, regularBoot, specId, TYPE, u16, u32 } from './build-log.ts'
 import { BOOTS, bootFile, bootPcrs, realLog, realLogs } from './logs.ts'
+import { phases, userspaceLog } from './userspace-records.ts'
 
 test('describes a log in the shape of the contract', () => {
   const log = agileLog([{ pcr: 8, type: TYPE.ipl, data: 'grub_cmd: boot\0', measured: 'boot' }], {
@@ -131,5 +132,28 @@ test('throws what the reader throws', () => {
   assert.throws(
     () => describeEventLog(Buffer.concat([agileLog(regularBoot()), event({ pcr: 0, type: 1 }).subarray(0, 20)])),
     (error) => isTouchstoneError(error, 'decode.truncated'),
+  )
+})
+
+test('both logs of a boot are described as one, in the banks of the firmware', () => {
+  const firmware = agileLog(regularBoot(), { banks: ['sha256'] })
+  const { format, banks, events, pcrs, boot, findings } = describeEventLog(firmware, userspaceLog(...phases))
+  assert.deepEqual([format, banks, Object.keys(pcrs)], ['tcg2', ['sha256'], ['sha256']])
+  assert.equal(events.at(-1)?.summary, 'ready')
+  assert.ok(boot?.userspace.phases.state === 'known' && boot.userspace.phases.bound)
+  assert.deepEqual(
+    findings.filter(({ severity }) => severity === 'error'),
+    [],
+  )
+  const cut = describeEventLog(firmware, userspaceLog(...phases).subarray(0, -9))
+  assert.ok(cut.findings.some(({ code }) => code === 'eventlog.userspace_cut'))
+  assert.equal(cut.events.at(-1)?.summary, 'sysinit')
+})
+
+test('two logs of systemd are not those of a boot', () => {
+  const log = userspaceLog(...phases)
+  assert.throws(
+    () => describeEventLog(log, log),
+    (error) => isTouchstoneError(error, 'eventlog.format'),
   )
 })

@@ -231,10 +231,28 @@ for (const [name, texts, lines] of [
   })
 }
 
+test('reads a command behind as many words of a script as a log can hold', () => {
+  const text = `${'if '.repeat(5_500_000)}linux /k quiet`
+  const { kernel } = factsOf([grubText(`grub_cmd: ${text}\0`, text)])
+  assert.deepEqual(
+    kernel.commandLines.map((line) => line.text),
+    ['/k quiet'],
+  )
+})
+
 test('a text cannot pass for an event that nothing reads', () => {
   const facts = factsOf([grubText('grub_cmd: unknown:00\0', 'unknown:00')])
   assert.deepEqual(facts.grub.commands, [])
   assert.equal(facts.unread.length, 1)
+})
+
+test('an archive of credentials in PCR 8 is unread, and the kernel command line unknown with it', () => {
+  const label = Buffer.from('Credentials initrd\0', 'utf16le')
+  const options = Buffer.from('quiet\0', 'utf16le')
+  const archive = { pcr: 8, type: TYPE.ipl, data: label, measured: 'cpio' }
+  const { kernel, unread } = factsOf([{ pcr: 8, type: TYPE.ipl, data: options }, archive])
+  assert.equal(kernel.commandLine, undefined)
+  assert.deepEqual([unread.length, unread[0]?.event.pcr], [1, 8])
 })
 
 test('the hash of a root file system is one in its own register, and in that of GRUB it is unread', () => {

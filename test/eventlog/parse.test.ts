@@ -221,3 +221,15 @@ for (const size of [0, 1, 0xffffffff]) {
 function isCoded(error: unknown): boolean {
   return isTouchstoneError(error)
 }
+
+test('what begins with no register is said to be no log, and one that was cut is said to be cut', () => {
+  for (const [log, message] of [
+    [Buffer.from('apiVersion: touchstone/v1, which is a policy and no event log at all'), /^no known log begins/],
+    [sha1Log([{ pcr: 0, type: TYPE.crtmVersion, data: 'v' }]).subarray(0, -1), /^eventlog\.events\[0\]/],
+  ] as const) {
+    assert.throws(
+      () => parseEventLog(log),
+      (error) => isTouchstoneError(error, 'decode.truncated') && message.test(error.message),
+    )
+  }
+})

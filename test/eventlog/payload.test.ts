@@ -9,7 +9,12 @@ import { devicePathText } from '../../src/eventlog/payload/device-path.ts'
 import { decodeGpt } from '../../src/eventlog/payload/gpt.ts'
 import { guidText } from '../../src/eventlog/payload/guid.ts'
 import { decodeImageLoad } from '../../src/eventlog/payload/image.ts'
-import { contentOf, decodeSignatureLists, ownerOf } from '../../src/eventlog/payload/signature-list.ts'
+import {
+  contentOf,
+  decodeSignatureLists,
+  isSignatureLists,
+  ownerOf,
+} from '../../src/eventlog/payload/signature-list.ts'
 import { decodeTaggedEvents } from '../../src/eventlog/payload/tagged.ts'
 import { labelText, printable } from '../../src/eventlog/payload/text.ts'
 import { decodeVariable } from '../../src/eventlog/payload/variable.ts'
@@ -59,6 +64,8 @@ test('reads chains of EFI_SIGNATURE_LIST, headers included', () => {
     ],
   )
   assert.deepEqual(decodeSignatureLists(Buffer.alloc(0)), [])
+  assert.ok(isSignatureLists(chain))
+  assert.ok(isSignatureLists(Buffer.alloc(0)))
 })
 
 const list = signatureList(SHA256, SHIM, Buffer.alloc(32, 9))
@@ -78,6 +85,7 @@ for (const [name, data] of [
 ] as const) {
   test(`does not read a signature list ${name}`, () => {
     assert.equal(decodeSignatureLists(data), undefined)
+    assert.equal(isSignatureLists(data), false)
   })
 }
 

@@ -5,42 +5,7 @@ import fc from 'fast-check'
 import { isTouchstoneError } from '../../src/core/index.ts'
 import { describeEventLog } from '../../src/eventlog/describe.ts'
 import { parseEventLog, readAnyLog } from '../../src/eventlog/parse.ts'
-
-const BOOT_ID = '7b8e5a3e0a1c4e0f9c5a6a4d1f0b2c3d'
-
-interface Entry {
-  readonly pcr?: number
-  readonly nvIndex?: number
-  readonly eventType: string
-  readonly string: string
-  /** What was hashed; the string itself unless given. */
-  readonly measured?: string
-  readonly digest?: Buffer
-  readonly extra?: Record<string, unknown>
-}
-
-/** As systemd writes a record: `src/shared/tpm2-util.c`, `tpm2_userspace_log`. */
-function line({ pcr, nvIndex, eventType, string, measured, digest, extra }: Entry): string {
-  const digests = ['sha1', 'sha256'].map((hashAlg) => ({
-    hashAlg,
-    digest: (digest === undefined || hashAlg === 'sha1'
-      ? createHash(hashAlg)
-          .update(measured ?? string)
-          .digest()
-      : digest
-    ).toString('hex'),
-  }))
-  const register = pcr === undefined ? { nv_index: nvIndex } : { pcr }
-  const content = { string, bootId: BOOT_ID, timestamp: 4061113, eventType, ...extra }
-  return `\x1e${JSON.stringify({ ...register, digests, content_type: 'systemd', content })}\n`
-}
-
-function log(...entries: Entry[]): Buffer {
-  return Buffer.from(entries.map(line).join(''))
-}
-
-const PHASES = ['enter-initrd', 'leave-initrd', 'sysinit', 'ready']
-const phases = PHASES.map((string) => ({ pcr: 11, eventType: 'phase', string }))
+import { BOOT_ID, PHASES, phases, userspaceLog as log } from './userspace-records.ts'
 
 test('reads the sequence of records that systemd keeps, and replays its registers from zeros', () => {
   const description = describeEventLog(

@@ -1,12 +1,12 @@
 import type { AnnotatedEvent } from '../annotate.ts'
-import { isMarker } from '../facts/unread.ts'
+import { isMarker, isNvRegister } from '../facts/unread.ts'
 import { labelText } from '../payload/text.ts'
 import { measurementsOf, type Reading } from './reading.ts'
 
 /** Files that a boot loader read: of PCR 9 whatever is no marker; of an RTMR what nothing vouches for. */
 export function filesOf(reading: Reading): readonly AnnotatedEvent[] {
   return measurementsOf(reading, 9).filter(
-    (event) => !isMarker(event) && (reading.kind === 'pcr' || event.content === undefined),
+    (event) => !isMarker(event) && !isNvRegister(event) && (reading.kind === 'pcr' || event.content === undefined),
   )
 }
 

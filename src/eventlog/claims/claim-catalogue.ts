@@ -491,14 +491,14 @@ export const CLAIMS: Readonly<Record<ClaimName, ClaimRow>> = {
     pcrs: [11],
     meaning: 'phases of the boot by systemd-pcrphase: enter-initrd, leave-initrd, sysinit, ready, …',
     bound: 'digest = H(text)',
-    unknown: `none; ${UNREAD}; ${RTMR}`,
+    unknown: `none, as without the log of systemd; ${UNREAD}; ${RTMR}`,
   },
   'userspace.machineId': {
     type: text,
     pcrs: [15],
     meaning: 'machine-id by systemd-pcrmachine',
     bound: 'digest = H(text)',
-    unknown: `not measured; behind an event that is of nothing in the log; ${RTMR}`,
+    unknown: `not measured, or the log of systemd did not come; behind an event that is of nothing in the log; ${RTMR}`,
   },
   'userspace.fileSystems': {
     type: text,
@@ -506,7 +506,7 @@ export const CLAIMS: Readonly<Record<ClaimName, ClaimRow>> = {
     pcrs: [15],
     meaning: 'file systems by systemd-pcrfs',
     bound: 'digest = H(text)',
-    unknown: `none; ${UNREAD}; ${RTMR}`,
+    unknown: `none, as without the log of systemd; ${UNREAD}; ${RTMR}`,
   },
   'userspace.texts': {
     type: text,
@@ -514,7 +514,7 @@ export const CLAIMS: Readonly<Record<ClaimName, ClaimRow>> = {
     pcrs: [11, 15],
     meaning: 'all other texts of these registers',
     bound: 'digest = H(text)',
-    unknown: `none; ${UNREAD}; ${RTMR}`,
+    unknown: `none, as without the log of systemd; ${UNREAD}; ${RTMR}`,
   },
   'userspace.untrustedSecrets': {
     type: digest,

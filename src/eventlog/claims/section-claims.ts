@@ -22,19 +22,32 @@ export function readSections(reading: Reading): SectionReading {
   const others: AnnotatedEvent[] = []
   let name: string | undefined
   for (const annotated of measurementsOf(reading, 11)) {
-    const { content, event } = annotated
     if (name !== undefined) {
-      sections.push({ name, digest: hexDigest(annotated), event: event.index })
+      sections.push({ name, digest: hexDigest(annotated), event: annotated.event.index })
       name = undefined
-    } else if (content?.kind === 'written' && content.role === 'section') {
-      name = content.text
-    } else if (!isMarker(annotated)) {
-      others.push(annotated)
+      continue
     }
+    name = sectionName(annotated)
+    if (name === undefined && !isMarker(annotated)) others.push(annotated)
   }
   const unread = others.filter(({ content }) => content === undefined).map(({ event }) => event)
   return { sections, others, gap: gapOf(reading, unread) }
 }
+
+/**
+ * Under whatever type or label, and in whichever log, the event stands: these are nobody's word, and a section that holds a
+ * text could otherwise pass for two texts.
+ */
+function sectionName({ content, event }: AnnotatedEvent): string | undefined {
+  if (content?.kind === 'written') return NAME.test(content.text) ? content.text : undefined
+  if (content?.kind !== 'payload' || event.data.at(-1) !== 0 || event.data.byteLength > LONGEST_NAME) return undefined
+  const text = event.data.toString('latin1', 0, event.data.byteLength - 1)
+  return NAME.test(text) ? text : undefined
+}
+
+const NAME = /^\.[\x21-\x7e]+$/
+/** COFF has room for eight, and a NUL. */
+const LONGEST_NAME = 64
 
 export function sectionClaims(reading: Reading): ListClaim<SectionClaim> {
   const { sections, gap } = readSections(reading)

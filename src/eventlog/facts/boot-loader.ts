@@ -20,6 +20,7 @@ export function bootLoaderFacts(events: readonly AnnotatedEvent[], kind: Registe
   const optionRegister = registerOf(kind, 12)
   const rootfsRegister = registerOf(kind, 13)
   const configRegister = registerOf(kind, 14)
+  const ownRegisters = [optionRegister, rootfsRegister, configRegister]
   const grub = readGrub(events.filter(({ event }) => event.pcr === grubRegister))
   const unread = [...grub.unread]
   const options: TextFact[] = []
@@ -27,7 +28,7 @@ export function bootLoaderFacts(events: readonly AnnotatedEvent[], kind: Registe
   const rootfs: EveFacts['rootfs'][number][] = []
   for (const annotated of events) {
     const { event, content } = annotated
-    if (![optionRegister, rootfsRegister, configRegister].includes(event.pcr) || isMarker(annotated)) continue
+    if (!ownRegisters.includes(event.pcr) || isMarker(annotated)) continue
     const text = event.pcr === optionRegister && kind === 'pcr' ? textOf(annotated) : undefined
     const file = event.pcr === configRegister ? configOf(annotated) : undefined
     if (text !== undefined) {

@@ -7,11 +7,11 @@ import {
   EXIT_BOOT_SERVICES_SUCCEEDED,
   UEFI_DEBUG_MODE,
 } from '../known-digests.ts'
-import type { RegisterKind } from '../log.ts'
+import type { LogEvent, RegisterKind } from '../log.ts'
 import { registerOf } from '../registers.ts'
 import { boundRef } from '../summary.ts'
-import type { BootFacts, EventFact, FileFact, ImageFact, TextFact } from './boot-facts.ts'
-import { isMarker } from './unread.ts'
+import type { BootFacts, EventFact, EventPlace, FileFact, ImageFact, TextFact } from './boot-facts.ts'
+import { isMarker, isNvRegister } from './unread.ts'
 
 const NOTABLE_ACTIONS: ReadonlySet<string> = new Set([UEFI_DEBUG_MODE, DMA_PROTECTION_DISABLED, ENTERING_SETUP])
 
@@ -53,13 +53,12 @@ export function bootPathFacts(events: readonly AnnotatedEvent[], kind: RegisterK
     if (isMarker(annotated) || !annotated.measured) continue
     // An RTMR holds what a TPM has in several registers: there, only what is of nothing in the log can be an image.
     if (kind === 'rtmr' && content !== undefined) continue
-    const place = { index: event.index, pcr: event.pcr }
     if (event.pcr === imageRegister) {
-      bootApplications.push({ digest: digestOf(annotated), attempt: bootAttempts.length, event: place })
+      bootApplications.push({ digest: digestOf(annotated), attempt: bootAttempts.length, event: placeOf(event) })
     } else if (event.pcr === driverRegister) {
-      drivers.push({ digest: digestOf(annotated), attempt: bootAttempts.length, event: place })
-    } else if (kind === 'pcr' && event.pcr === fileRegister) {
-      bootFiles.push({ digest: digestOf(annotated), event: place })
+      drivers.push({ digest: digestOf(annotated), attempt: bootAttempts.length, event: placeOf(event) })
+    } else if (kind === 'pcr' && event.pcr === fileRegister && !isNvRegister(annotated)) {
+      bootFiles.push({ digest: digestOf(annotated), event: placeOf(event) })
     }
   }
   return {
@@ -70,6 +69,10 @@ export function bootPathFacts(events: readonly AnnotatedEvent[], kind: RegisterK
     actions,
     bootFiles,
   }
+}
+
+function placeOf({ index, pcr }: LogEvent): EventPlace {
+  return { index, pcr }
 }
 
 function digestOf({ digest }: AnnotatedEvent): string {

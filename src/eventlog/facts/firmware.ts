@@ -1,7 +1,7 @@
 import type { AnnotatedEvent } from '../annotate.ts'
 import { EV_S_CRTM_VERSION } from '../event-types.ts'
 import type { RegisterKind } from '../log.ts'
-import { decodeBootOption } from '../payload/boot-option.ts'
+import { decodeBootOption, type BootOption } from '../payload/boot-option.ts'
 import { devicePathText } from '../payload/device-path.ts'
 import { guidText } from '../payload/guid.ts'
 import { labelText, printable } from '../payload/text.ts'
@@ -11,6 +11,7 @@ import { bootNumber, bootOrderNumbers, isBootVariable } from '../variables.ts'
 import type { BootFacts, BootOptionFacts, FirmwareFacts, PartitionTableFact, SeparatorFact } from './boot-facts.ts'
 import { isMarker, isWholeVariable, separatorAt } from './unread.ts'
 
+type OptionFact = BootOptionFacts['options'][number]
 type Firmware = Pick<BootFacts, 'firmware' | 'separators' | 'bootOptions' | 'partitionTables'>
 
 interface FirmwareReading {
@@ -29,7 +30,7 @@ export function firmwareFacts(
   const tableRegister = registerOf(kind, 5)
   const separators: SeparatorFact[] = []
   const partitionTables: PartitionTableFact[] = []
-  const options: BootOptionFacts['options'][number][] = []
+  const options: OptionFact[] = []
   const unread: AnnotatedEvent[] = []
   const order = bootOrder(
     optionRegisters.map((register) => events.filter(({ event }) => event.pcr === register)),
@@ -46,8 +47,7 @@ export function firmwareFacts(
     if (table !== undefined) {
       partitionTables.push({ ...table, event: boundRef(annotated) })
     } else if (option !== undefined) {
-      const { description, devicePath } = option
-      options.push({ description, path: devicePathText(devicePath), event: boundRef(annotated) })
+      options.push(optionFact(annotated, option))
     } else if (!isWholeVariable(annotated) || isBootVariableEvent(annotated)) {
       unread.push(annotated)
     }
@@ -72,7 +72,15 @@ function isBootOrder({ content }: AnnotatedEvent): boolean {
   return content?.kind === 'variable' && content.variable.name === 'BootOrder'
 }
 
-function optionOf({ content }: AnnotatedEvent): ReturnType<typeof decodeBootOption> {
+function optionFact(annotated: AnnotatedEvent, { description, devicePath }: BootOption): OptionFact {
+  const path = devicePathText(devicePath)
+  // What is said of the value alone is these two; of a whole variable, its name as well.
+  const isOfValue = annotated.content?.kind === 'variable' && annotated.content.covers === 'value'
+  const event = isOfValue ? boundRef(annotated, `${description} ${path}`) : boundRef(annotated)
+  return { description, path, event }
+}
+
+function optionOf({ content }: AnnotatedEvent): BootOption | undefined {
   if (content?.kind !== 'variable' || bootNumber(content.variable.name) === undefined) return undefined
   return decodeBootOption(content.variable.value)
 }

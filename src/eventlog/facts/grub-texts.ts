@@ -20,10 +20,10 @@ export function textOf({ content }: AnnotatedEvent): string | undefined {
 }
 
 /** What GRUB's script puts before a command is measured with it: `! linux …` and `if linux …` load like `linux …`. */
-const SCRIPT_WORDS = /^(?:(?:!|if|elif|while|until|then|else|do)\s+)+/
+const SCRIPT_WORD = /^(?:!|if|elif|while|until|then|else|do)(?=\s)/
 /** Commands of GRUB that load a kernel, or a module that may be one (Xen, multiboot). */
 const LOADING =
-  /^(?:linux(?:16|efi)?|multiboot2?|module2?|xen_(?:hypervisor|linux|module)|legacy_kernel|k(?:free|net|open)bsd|xnu_kernel(?:64)?|plan9)$/
+  /^(?:linux(?:16|efi)?|multiboot2?|module2?|xen_(?:hypervisor|linux|module)|legacy_kernel|k(?:free|net|open)bsd|xnu_kernel(?:64)?|plan9|chainloader)(?=\s)/
 /** What it starts gets the arguments behind the first as its load options; without any it is no kernel's. */
 const CHAINLOADER = 'chainloader'
 /** No command of GRUB has a slash in its name, or a device in its place; an assignment may have both, behind its `=`. */
@@ -51,7 +51,7 @@ export function readGrub(events: readonly AnnotatedEvent[]): GrubReading {
       continue
     }
     const fact: TextFact = { text, event: boundRef(annotated) }
-    const waiting = loading.get(unquoted(text))
+    const waiting = loading.size === 0 ? undefined : loading.get(unquoted(text))
     if (waiting?.pop() !== undefined) {
       commandLines.push(fact)
       continue
@@ -71,12 +71,14 @@ export function readGrub(events: readonly AnnotatedEvent[]): GrubReading {
 
 /** What a loading command gives to what it loads; `undefined` for every other command. */
 function loadedBy(text: string): string | undefined {
-  const command = text.replace(SCRIPT_WORDS, '')
-  const blank = command.search(/\s/)
-  if (blank < 0) return undefined
-  const name = command.slice(0, blank)
-  if (!LOADING.test(name) && name !== CHAINLOADER) return undefined
-  const rest = command.slice(blank).trimStart()
+  let command = text
+  // Word by word: an expression that repeats keeps its place for each of them, and a hostile text has millions.
+  for (let word = SCRIPT_WORD.exec(command); word !== null; word = SCRIPT_WORD.exec(command)) {
+    command = command.slice(word[0].length).trimStart()
+  }
+  const [name] = LOADING.exec(command) ?? []
+  if (name === undefined) return undefined
+  const rest = command.slice(name.length).trimStart()
   return rest === '' || (name === CHAINLOADER && !/\s/.test(rest.trim())) ? undefined : rest
 }
 

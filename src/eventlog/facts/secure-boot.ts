@@ -8,6 +8,7 @@ import {
   contentOf,
   decodeSignatureData,
   decodeSignatureLists,
+  isSignatureLists,
   looksLikeCertificate,
   ownerOf,
   revocationTimeOf,
@@ -91,7 +92,7 @@ export function secureBootFacts(events: readonly AnnotatedEvent[], kind: Registe
  * there is. The type of the event would say so too, but anybody could have changed it.
  */
 function isAuthorityValue(value: Buffer): boolean {
-  if (decodeSignatureLists(value) !== undefined) return false
+  if (isSignatureLists(value)) return false
   return (
     decodeSignatureData(value)?.kind === 'x509' || looksLikeCertificate(value) || HASH_ENTRIES.has(value.byteLength)
   )

@@ -1,5 +1,6 @@
 import { toHex } from '../../core/index.ts'
 import type { AnnotatedEvent } from '../annotate.ts'
+import { CONTENT_SYSTEMD } from '../event-types.ts'
 import { decodeTaggedEvents } from '../payload/tagged.ts'
 import type { UnreadFact } from './boot-facts.ts'
 
@@ -17,6 +18,18 @@ export function separatorAt(events: readonly AnnotatedEvent[]): number {
 export function isMarker({ content }: AnnotatedEvent): boolean {
   return content?.kind === 'separator' || content?.kind === 'action'
 }
+
+/**
+ * What systemd measures of the NV indices that it uses as registers, into PCR 9: a text which its digest vouches for, and so
+ * no file that a boot loader read. Source: systemd `docs/TPM2_PCR_MEASUREMENTS.md`.
+ */
+export function isNvRegister({ event, content }: AnnotatedEvent): boolean {
+  return (
+    event.type === CONTENT_SYSTEMD && content?.kind === 'payload' && NV_REGISTER.test(event.data.toString('latin1'))
+  )
+}
+
+const NV_REGISTER = /^nvpcr-(?:init:[\x21-\x7e]{1,512}|separator)$/
 
 /** A variable of which the digest covers vendor, name and value: it cannot pass for another one. */
 export function isWholeVariable({ content }: AnnotatedEvent): boolean {

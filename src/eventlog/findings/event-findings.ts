@@ -1,6 +1,7 @@
 import type { AnnotatedEvent, Content } from '../annotate.ts'
 import {
   CONTENT_PCCLIENT_STD,
+  CONTENT_SYSTEMD,
   CONTENT_UNKNOWN,
   EV_EFI_ACTION,
   EV_EFI_HCRTM_EVENT,
@@ -15,7 +16,7 @@ import {
 import type { Finding, LogEvent, RegisterKind } from '../log.ts'
 import type { PartitionTable } from '../payload/gpt.ts'
 import { mayOccurIn } from '../registers.ts'
-import { isFirmwareError, WBCL } from '../known-digests.ts'
+import { isFirmwareError, OS_SEPARATOR, WBCL } from '../known-digests.ts'
 
 /**
  * Events whose type, payload, digest and register contradict each other. What a digest vouches for is of error
@@ -115,7 +116,7 @@ function mayBe(content: Content, { type: number, pcr }: LogEvent, type: EventTyp
       // Launch programs measure words of four bytes, and 0 is the usual one (TXT's CPU_SCRTM_STAT).
       return number === EV_SEPARATOR || isLaunchType(number, pcr)
     case 'action':
-      return number === EV_EFI_ACTION
+      return number === EV_EFI_ACTION || (number === CONTENT_SYSTEMD && content.text === OS_SEPARATOR)
     case 'gpt':
       return type?.payload === 'gpt' || type?.payload === 'gpt2'
     case 'variable':

@@ -19,11 +19,13 @@ import { variableFindings } from './variable-findings.ts'
  */
 export function structuralFindings(log: EventLog, bank: ReplayBank): Finding[] {
   const events = annotate(log, bank)
+  const odd: Finding[] = []
+  for (const event of events) for (const found of eventFindings(event, log.registers)) odd.push(found)
   return [
     ...log.findings,
     ...(log.registers === 'pcr' ? [...startupLocalityFindings(log.events), ...hcrtmFindings(events)] : []),
-    ...missingDigests(log, bank),
-    ...events.flatMap((event) => eventFindings(event, log.registers)),
+    ...missingDigests(events, bank),
+    ...odd,
     ...unevenBindings(events),
     ...(log.registers === 'pcr' ? [...unreadFindings(events), ...launchFindings(events)] : []),
     ...variableFindings(events, log.registers),
@@ -33,11 +35,11 @@ export function structuralFindings(log: EventLog, bank: ReplayBank): Finding[] {
   ]
 }
 
-function missingDigests(log: EventLog, bank: ReplayBank): Finding[] {
+function missingDigests(events: readonly AnnotatedEvent[], bank: ReplayBank): Finding[] {
   const isMissing = ({ binding, measured }: AnnotatedEvent): boolean => binding !== 'none' && !measured
-  const first = annotate(log, bank).find(isMissing)
+  const first = events.find(isMissing)
   if (first === undefined) return []
-  const missing = annotate(log, bank).filter(isMissing)
+  const missing = events.filter(isMissing)
   const message = `${missing.length} events from here on have no ${bank} digest, so the bank cannot be judged`
   return [{ code: 'eventlog.digest_missing', severity: 'error', event: first.event.index, message }]
 }

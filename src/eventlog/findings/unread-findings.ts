@@ -1,6 +1,6 @@
 import type { AnnotatedEvent } from '../annotate.ts'
 import { isMarker, isMeasured, isWholeVariable } from '../facts/unread.ts'
-import { CONTENT_IMA_TEMPLATE, CONTENT_IMA_TLV, CONTENT_SYSTEMD } from '../event-types.ts'
+import { CONTENT_IMA_TEMPLATE, CONTENT_IMA_TLV } from '../event-types.ts'
 import type { Finding } from '../log.ts'
 
 const SECURE_BOOT_PCR = 7
@@ -21,7 +21,6 @@ export function unreadFindings(events: readonly AnnotatedEvent[]): Finding[] {
       return [{ ...found, code: 'eventlog.ima_register', message }]
     }
     if (isMarker(annotated) || isWholeVariable(annotated)) return []
-    if (isOsSeparator(annotated)) return []
     const message = 'PCR 7 has variables, separators and known actions, and the digest of this event is of none of them'
     return [{ ...found, code: 'eventlog.event_unread', message }]
   })
@@ -31,10 +30,3 @@ function mayBeUnread(annotated: AnnotatedEvent): boolean {
   const { pcr } = annotated.event
   return (pcr === IMA_PCR || pcr === SECURE_BOOT_PCR) && isMeasured(annotated)
 }
-
-/** systemd 261 and newer closes the registers of the firmware with this text, once the system runs. */
-function isOsSeparator({ event, binding }: AnnotatedEvent): boolean {
-  return event.type === CONTENT_SYSTEMD && binding === 'bound' && event.data.toString('latin1') === OS_SEPARATOR
-}
-
-const OS_SEPARATOR = 'os-separator'

@@ -6,7 +6,7 @@ import {
   EV_EFI_VARIABLE_DRIVER_CONFIG,
 } from '../event-types.ts'
 import type { Finding, RegisterKind } from '../log.ts'
-import { decodeSignatureLists, looksLikeCertificate } from '../payload/signature-list.ts'
+import { isSignatureLists, looksLikeCertificate } from '../payload/signature-list.ts'
 import type { EfiVariable } from '../payload/variable.ts'
 import { registerOf } from '../registers.ts'
 import { isBootVariable, isShimVariable, mayBeMeasuredAsConfiguration, SECURE_BOOT_VARIABLES } from '../variables.ts'
@@ -28,13 +28,15 @@ export function variableFindings(events: readonly AnnotatedEvent[], kind: Regist
       event.type === EV_EFI_VARIABLE_AUTHORITY && content?.kind === 'variable' && isShimVariable(content.variable.name),
   )
   let separated = false
+  let index = 0
+  const add = (code: Finding['code'], severity: Finding['severity'], message: string): void => {
+    const forged = code === 'eventlog.type_disguised' ? ({ forged: true } as const) : {}
+    findings.push({ code, severity, event: index, message, ...forged })
+  }
   for (const { event, content } of events) {
     if (content?.kind === 'separator' && event.pcr === register) separated = true
     if (content?.kind !== 'variable' || content.covers !== 'all') continue
-    const add = (code: Finding['code'], severity: Finding['severity'], message: string): void => {
-      const forged = code === 'eventlog.type_disguised' ? ({ forged: true } as const) : {}
-      findings.push({ code, severity, event: event.index, message, ...forged })
-    }
+    index = event.index
     const { variable } = content
     if (event.type === EV_EFI_VARIABLE_DRIVER_CONFIG) {
       if (isBootVariable(variable.name)) {
@@ -98,7 +100,7 @@ function configurationFindings(
 function mayBeAuthority(variable: EfiVariable): boolean {
   const known = SECURE_BOOT_VARIABLES.get(variable.name)
   if (known?.vendor !== variable.vendor) return true
-  return known.authority && decodeSignatureLists(variable.value) === undefined
+  return known.authority && !isSignatureLists(variable.value)
 }
 
 const OWNER = 16

@@ -12,8 +12,18 @@ export function templateFault(entry: ImaCursor, places: FieldPlaces): string | u
   const start = places.starts[digest] ?? 0
   const end = places.ends[digest] ?? 0
   const isDigest = fields[digest] === 'd' ? isBare(end - start) : digestStart(bytes, start, end, isTyped) >= 0
-  return isWhole && isDigest ? undefined : `the data is not what the template ${templateName} has`
+  const isName = templateName !== 'ima' || isPlainName(bytes, places.starts[1] ?? 0, places.ends[1] ?? 0)
+  return isWhole && isDigest && isName ? undefined : `the data is not what the template ${templateName} has`
 }
+
+/** Of the oldest template 256 bytes of the name are measured, zeros behind it: what is longer, or has zeros, is not whole. */
+function isPlainName(bytes: Buffer, start: number, end: number): boolean {
+  const size = end - start
+  return size <= MAX_NAME && !bytes.subarray(start, end).includes(0)
+}
+
+/** IMA_EVENT_NAME_LEN_MAX. */
+const MAX_NAME = 255
 
 /** MD5 or SHA-1: the field has no room for more. */
 function isBare(size: number): boolean {

@@ -65,6 +65,12 @@ export interface ImaTemplate {
   readonly signature: number
   /** The template is for buffers of the kernel, not for files: it is `ima-buf`, under whatever name. */
   readonly buffer: number
+  /**
+   * What vouches for a file beside its attribute `security.ima`: a signature that is appended to it (`ima-modsig`), or one
+   * over its attributes and inode (`evm-sig`). Only where all fields are those of that template: in a list of another
+   * order, what is taken for one field could be another one, that somebody chose.
+   */
+  readonly vouched: 'appended' | 'portable' | undefined
 }
 
 function templateOf(name: string, fields: readonly FieldId[]): ImaTemplate {
@@ -77,7 +83,13 @@ function templateOf(name: string, fields: readonly FieldId[]): ImaTemplate {
     path: first('n', 'n-ng'),
     signature: first('sig'),
     buffer: fields.length === 3 ? first('buf') : -1,
+    vouched: isList(fields, 'ima-modsig') ? 'appended' : isList(fields, 'evm-sig') ? 'portable' : undefined,
   }
+}
+
+function isList(fields: readonly FieldId[], name: string): boolean {
+  const list = NAMED[name]
+  return list?.length === fields.length && fields.every((id, index) => id === list[index])
 }
 
 const TEMPLATES: ReadonlyMap<string, ImaTemplate> = new Map(

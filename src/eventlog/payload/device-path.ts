@@ -27,8 +27,9 @@ export function devicePathText(bytes: Buffer): string {
       continue
     }
     const row = DEVICE_PATH_NODES.get((node.type << 8) | node.subtype)
-    const known = row !== undefined && node.data.byteLength >= row[0]
-    const shown = known ? row[1](node.data) : unknownNode(node.type, node.subtype, node.data)
+    const data = bytes.subarray(node.dataAt, node.end)
+    const known = row !== undefined && data.byteLength >= row[0]
+    const shown = known ? row[1](data) : unknownNode(node.type, node.subtype, data)
     text += text === '' || shown.startsWith('\\') ? shown : `/${shown}`
   }
   return [...parts, text].join(',')
@@ -55,7 +56,8 @@ export function devicePathLength(bytes: Buffer): number | undefined {
 interface Node {
   readonly type: number
   readonly subtype: number
-  readonly data: Buffer
+  /** Where its data begins, and ends. */
+  readonly dataAt: number
   readonly end: number
 }
 
@@ -64,8 +66,7 @@ function nodeAt(bytes: Buffer, at: number): Node | undefined {
   const length = bytes.readUInt16LE(at + 2)
   // A length below the header's own would never advance: the classic endless loop of device-path readers.
   if (length < HEADER || length > bytes.byteLength - at) return undefined
-  const data = bytes.subarray(at + HEADER, at + length)
-  return { type: bytes[at] ?? 0, subtype: bytes[at + 1] ?? 0, data, end: at + length }
+  return { type: bytes[at] ?? 0, subtype: bytes[at + 1] ?? 0, dataAt: at + HEADER, end: at + length }
 }
 
 /** Firmware of Intel's NUCs leaves the length of the end node out. */

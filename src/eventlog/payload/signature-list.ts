@@ -61,24 +61,48 @@ export function decodeSignatureLists(data: Buffer): SignatureEntry[] | undefined
   const entries: SignatureEntry[] = []
   let at = 0
   while (at < data.byteLength) {
-    if (data.byteLength - at < LIST_HEADER) return undefined
-    const listSize = data.readUInt32LE(at + 16)
-    const headerSize = data.readUInt32LE(at + 20)
-    const signatureSize = data.readUInt32LE(at + 24)
-    const body = listSize - LIST_HEADER - headerSize
-    if (listSize > data.byteLength - at || body < 0 || signatureSize < OWNER || body % signatureSize !== 0) {
-      return undefined
-    }
+    const list = listAt(data, at)
+    if (list === undefined) return undefined
+    const { signatureSize, entriesAt, end } = list
     const type = guidText(data, at)
     const kind = TYPES.get(type) ?? 'other'
     const timed = TIMED.has(type) ? { timed: true as const } : {}
-    const end = at + listSize
-    for (let entry = at + LIST_HEADER + headerSize; entry < end; entry += signatureSize) {
+    for (let entry = entriesAt; entry < end; entry += signatureSize) {
       entries.push({ kind, bytes: data.subarray(entry, entry + signatureSize), ...timed })
     }
     at = end
   }
   return entries
+}
+
+/** Whether {@link decodeSignatureLists} reads the bytes; nothing is made of them. O(lists). */
+export function isSignatureLists(data: Buffer): boolean {
+  let at = 0
+  while (at < data.byteLength) {
+    const list = listAt(data, at)
+    if (list === undefined) return false
+    at = list.end
+  }
+  return true
+}
+
+interface List {
+  readonly signatureSize: number
+  readonly entriesAt: number
+  readonly end: number
+}
+
+/** The EFI_SIGNATURE_LIST at `at`, where it is one and fits. */
+function listAt(data: Buffer, at: number): List | undefined {
+  if (data.byteLength - at < LIST_HEADER) return undefined
+  const listSize = data.readUInt32LE(at + 16)
+  const headerSize = data.readUInt32LE(at + 20)
+  const signatureSize = data.readUInt32LE(at + 24)
+  const body = listSize - LIST_HEADER - headerSize
+  if (listSize > data.byteLength - at || body < 0 || signatureSize < OWNER || body % signatureSize !== 0) {
+    return undefined
+  }
+  return { signatureSize, entriesAt: at + LIST_HEADER + headerSize, end: at + listSize }
 }
 
 /** One EFI_SIGNATURE_DATA, as authority events carry it: an owner, then a certificate or a hash. */

@@ -17,7 +17,7 @@ export function isTxtContainer(log: Buffer): boolean {
 
 /**
  * The log that Intel TXT keeps of a dynamic launch with a TPM 1.2: events in the layout of TCG 1.2 between two offsets
- * that the header states. With a TPM 2.0 the log is a plain crypto-agile one.
+ * that the header states. With a TPM 2.0 the log is a plain crypto-agile one, or one a bank, see `legacy-log.ts`.
  *
  * Source: Intel TXT Software Development Guide, appendix C, `event_log_container_t`.
  */

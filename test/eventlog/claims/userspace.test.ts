@@ -42,6 +42,32 @@ test('a section whose name was made unreadable leaves the list incomplete', () =
   assert.deepEqual(ukiSections.unread, [3, 4])
 })
 
+test('a section that holds a text is one under whatever type or label its name stands', () => {
+  const [name, content] = section('.cmdline', 'init=/bin/sh')
+  assert.ok(name && content)
+  for (const other of [
+    { type: TYPE.efiAction, data: '.cmdline\0' },
+    { data: '.cmdline\0' },
+    { data: 'grub_cmd .cmdline\0' },
+    { data: 'kernel_cmdline: .cmdline\0' },
+    { type: 0x7fff0009, data: '.cmdline\0' },
+  ]) {
+    const events: EventSpec[] = [
+      { ...name, ...other },
+      { ...content, data: 'init=/bin/sh' },
+    ]
+    const { ukiSections } = claimsOfEvents([...section('.linux', 'kernel'), ...events]).kernel
+    assert.ok(ukiSections.state === 'known' && ukiSections.complete, JSON.stringify(other))
+    assert.deepEqual(
+      ukiSections.value.map((each) => [each.name, each.digest]),
+      [
+        ['.linux', hex('kernel')],
+        ['.cmdline', hex('init=/bin/sh')],
+      ],
+    )
+  }
+})
+
 test('phases, machine id, file systems and other texts of systemd are read by their digests', () => {
   const id = '7b8e5a3e0a1c4e0f9c5a6a4d1f0b2c3d'
   const { userspace } = claimsOfEvents([
