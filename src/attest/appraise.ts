@@ -6,6 +6,7 @@ import { checkAttestationKey, readAttestationKey } from './attestation-key.ts'
 import type { AttestationKeyInput, Enrolment } from './attestation-key.ts'
 import { boundChecks } from './bounds.ts'
 import { checkMeasurements } from './measurements.ts'
+import type { UserspaceCoverage } from './measurements.ts'
 import { checkGuest } from './guest.ts'
 import type { GuestContext } from './guest.ts'
 import { readJudgedLog } from './judged-log.ts'
@@ -23,6 +24,7 @@ import type { ClaimedPcrs } from './registers.ts'
 import type { NodeFacts } from './rule-check.ts'
 import { quoteFacts } from './rule-table.ts'
 import { rememberedRules } from './remembered-rules.ts'
+import { eitherValue } from './userspace-rules.ts'
 import { verdictOf } from './vector.ts'
 
 /** Evidence exactly as it was received, and everything that it is judged by. Nothing else enters the judgement. */
@@ -43,6 +45,8 @@ export interface AppraisalInput {
   /** What was asked for; `spec.pcrs` of the policy unless given. The first bank is judged. */
   readonly selection?: PcrSelection
   readonly eventLog: Uint8Array
+  /** systemd's `tpm2-measure.log`, which goes on where the log of the firmware ends. */
+  readonly userspaceLog?: Uint8Array
   /** `binary_runtime_measurements` or its text form, in one piece or as something that can be iterated twice. */
   readonly imaLog?: ImaSource
   /** Where this boot's IMA log was left, see `imaBasis`; then `imaLog` is what is behind that, if anything. */
@@ -72,6 +76,8 @@ export interface Appraisal extends Verdict {
   readonly ima?: ImaCoverage
   /** What to keep of the IMA log until the next quote of this boot; absent: nothing, and the whole log must come. */
   readonly imaState?: ImaState
+  /** How much of the userspace log the quote covers, where one came. */
+  readonly userspace?: UserspaceCoverage
 }
 
 /**
@@ -107,6 +113,7 @@ export function appraise(input: AppraisalInput): Appraisal {
     signed: signed?.attested,
     hash: signature.hash,
     eventLog: (digest) => readJudgedLog(input.eventLog, digest),
+    userspaceLog: input.userspaceLog,
     ima: hasIma ? { log: imaLog ?? [], state: imaState, isPart: imaIsPart } : undefined,
     imaBy: imaRules(policy, references),
     claimed: pcrs,
@@ -116,7 +123,12 @@ export function appraise(input: AppraisalInput): Appraisal {
   const boot = fresh && measurements.boot
   const { quoted, ima, memory } = measurements
   const asserted = fresh && quoteFacts(fresh, prior)
-  const rules = rememberedRules(memory, { policy, references, boot, quoted, quote: asserted, node: input.node, ima })
+  const judged = { policy, references, quoted, quote: asserted, node: input.node, ima }
+  const rules = eitherValue(
+    rememberedRules(memory, { ...judged, boot }),
+    boot && measurements.beforeUserspace,
+    (before) => rememberedRules(before.memory, { ...judged, boot: before.boot }),
+  )
 
   // 4. What it runs on, where it is a guest: placement, host, and the proof that links the two quotes.
   const hosted = input.guest === undefined ? [] : checkGuest(input.guest, policy, input)
@@ -132,6 +144,7 @@ export function appraise(input: AppraisalInput): Appraisal {
     ...(boot === undefined ? {} : { facts: boot.facts }),
     ...(boot === undefined || measurements.ima === undefined ? {} : { ima: measurements.ima }),
     ...(fresh === undefined || measurements.imaState === undefined ? {} : { imaState: measurements.imaState }),
+    ...(boot === undefined || measurements.userspace === undefined ? {} : { userspace: measurements.userspace }),
   }
 }
 

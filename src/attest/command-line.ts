@@ -72,6 +72,11 @@ interface Parameter {
 /** `isspace` of the kernel (lib/ctype.c), over bytes: it takes the no-break space of Latin-1 for one. */
 const SPACE = /[ \t\n\v\f\r\xa0]/
 
+/** The same of one character, for lines that are read character by character. */
+function isSpace(code: number): boolean {
+  return code === 0x20 || (code >= 0x09 && code <= 0x0d) || code === 0xa0
+}
+
 /**
  * The parameters as the kernel reads them: lib/cmdline.c `next_arg` and kernel/params.c `parse_args`, statement by
  * statement, over bytes in Latin-1. A first word that is a path is the image, which GRUB puts in front.
@@ -102,7 +107,7 @@ function nextArgument(line: string, from: number) {
   let end = start
   for (; end < line.length; end++) {
     const char = line.charAt(end)
-    if (!inQuote && SPACE.test(char)) break
+    if (!inQuote && isSpace(line.charCodeAt(end))) break
     // An equals sign in front of everything is none, as in the kernel.
     if (equals === start && char === '=') equals = end
     if (char === '"') inQuote = !inQuote
@@ -118,7 +123,7 @@ function nextArgument(line: string, from: number) {
 
 function afterSpaces(line: string, from: number): number {
   let at = from
-  while (at < line.length && SPACE.test(line.charAt(at))) at++
+  while (at < line.length && isSpace(line.charCodeAt(at))) at++
   return Math.min(at, line.length)
 }
 

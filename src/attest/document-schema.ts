@@ -6,8 +6,15 @@ import { resourceName } from './rule-terms.ts'
 
 export const apiVersion = z.literal('touchstone/v1', { error: 'expected touchstone/v1' })
 
+/** What verdicts call the verifier's own rules: a policy of that name could not be told from them. */
+export const HOUSE = 'house'
+
 export const metadata = z.strictObject({
-  name: resourceName.describe('Lower-case letters, digits, dots and hyphens; the verifier keeps one document a name.'),
+  name: resourceName
+    .refine((name) => name !== HOUSE, {
+      message: `${HOUSE} is the verifier’s own name for what it asks of every node: take another`,
+    })
+    .describe('Lower-case letters, digits, dots and hyphens; the verifier keeps one document a name.'),
   description: z.string().max(4096).optional(),
 })
 

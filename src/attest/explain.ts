@@ -1,5 +1,6 @@
 import { ERRORS } from '../core/index.ts'
 import type { Check, CheckException, ErrorCode, JsonValue } from '../core/index.ts'
+import { isList } from './causes/member.ts'
 
 const MAX_SHOWN = 240
 
@@ -40,8 +41,14 @@ export function explanationOf(check: Check): Explanation {
   }
 }
 
-function exceptionOf({ name, owner, reason, expires, unused }: CheckException): string {
-  if (unused === undefined) return `until ${shortTime(expires)} by the exception ${name} of ${owner}: ${reason}`
+/** `until 2026-12-01 by the exception lab of ops@example: its supplier has no other kernel yet` */
+export function exceptionText({ name, owner, reason, expires }: CheckException): string {
+  return `until ${shortTime(expires)} by the exception ${name} of ${owner}: ${reason}`
+}
+
+function exceptionOf(exception: CheckException): string {
+  const { name, owner, reason, expires, unused } = exception
+  if (unused === undefined) return exceptionText(exception)
   return unused === 'expired'
     ? `no longer: the exception ${name} of ${owner} (${reason}) expired at ${shortTime(expires)}; repair the node, or renew it`
     : `not by the exception ${name} of ${owner}: what is revoked, or cannot be judged, is never excused`
@@ -154,7 +161,7 @@ export function knownText({ nearest: near, actual }: Pick<Check, 'nearest' | 'ac
 }
 
 function isFilled(value: JsonValue | undefined): value is readonly JsonValue[] {
-  return Array.isArray(value) && value.length > 0
+  return isList(value) && value.length > 0
 }
 
 function words(values: readonly JsonValue[]): string {
@@ -162,8 +169,20 @@ function words(values: readonly JsonValue[]): string {
 }
 
 function show(value: JsonValue): string {
+  if (value === '') return 'nothing'
   if (typeof value === 'string') return /^(?:[0-9a-f]{2})+$/.test(value) ? cut(value) : `"${cut(value)}"`
-  return cut(JSON.stringify(value))
+  return cut(plain(value))
+}
+
+/** Lists and mappings in words, without the signs of JSON: `references kernels`, `digest 6b5ba568ff65cb57…, localised false`. */
+function plain(value: JsonValue): string {
+  if (value === null || value === '') return 'nothing'
+  if (typeof value === 'string') return /^[0-9a-f]{40,}$/.test(value) ? `${value.slice(0, 16)}…` : value
+  if (isList(value)) return value.length === 0 ? 'nothing' : value.map(plain).join(', ')
+  if (!isMapping(value)) return String(value)
+  return Object.entries(value)
+    .map(([name, of]) => `${name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)} ${plain(of)}`)
+    .join(', ')
 }
 
 function cut(text: string): string {

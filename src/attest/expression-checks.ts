@@ -37,8 +37,13 @@ function variablesOf({ policy, boot, quoted, quote, node, ima }: RuleInput): Map
   }
 }
 
-function nodeClaims({ model, labels }: NodeFacts): Mapping {
-  return { labels, ...(model === undefined ? {} : { model }) }
+function nodeClaims({ ekSha256: ek, model, serial, labels }: NodeFacts): Mapping {
+  return {
+    labels,
+    ...(ek === undefined ? {} : { ek }),
+    ...(model === undefined ? {} : { model }),
+    ...(serial === undefined ? {} : { serial }),
+  }
 }
 
 function registersOf({ registers }: AuthenticatedBoot, quoted: readonly number[]): Mapping {
@@ -147,7 +152,7 @@ function memberOf(value: unknown, name: string): unknown {
 function eventOf(rule: ExpressionRule, boot: AuthenticatedBoot | undefined) {
   for (const { events } of claimsRead(rule, boot)) {
     const [index] = events
-    const annotated = typeof index === 'number' ? boot?.events.get(index) : undefined
+    const annotated = typeof index === 'number' ? boot?.events().get(index) : undefined
     if (annotated !== undefined) return eventRef(annotated)
   }
   return undefined

@@ -73,8 +73,18 @@ export function checkGuest(
   ]
 }
 
+/** What must still be so of placement and host for what was said of the guest to be said again. */
+export function checkHosting(context: Pick<GuestContext, 'placement' | 'boundTo' | 'ekSha256' | 'host'>): Check[] {
+  const { host } = context
+  return [checkPlacement(context), checkActive(host), checkBoot(host), checkVerdict(host)]
+}
+
 /** `guest.placement` */
-function checkPlacement({ placement, boundTo, ekSha256 }: GuestContext): Check {
+function checkPlacement({
+  placement,
+  boundTo,
+  ekSha256,
+}: Pick<GuestContext, 'placement' | 'boundTo' | 'ekSha256'>): Check {
   const name = 'guest.placement'
   if (placement === undefined) return fail(name, 'guest.not_placed', { expected: boundTo })
   if (placement.ekSha256 !== ekSha256) {

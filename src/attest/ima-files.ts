@@ -1,13 +1,9 @@
-import { verify } from 'node:crypto'
-import { readImaSignature } from '../eventlog/index.ts'
-import type { ImaSignature } from '../eventlog/index.ts'
 import type { JsonValue } from '../core/index.ts'
 import type { Found, JudgedEntry } from './ima-entry.ts'
-import { digestBytes } from './ima-entry.ts'
-import type { ImaKey } from './ima-keys.ts'
-import { digestText } from './ima-rules.ts'
+import { digestText } from './ima-entry.ts'
 import type { FileRules, KnownFile } from './ima-rules.ts'
-import { verifiesDigest } from './prehashed-signature.ts'
+import { signatureJudge } from './ima-signatures.ts'
+import type { Unsigned } from './ima-signatures.ts'
 import { outranks } from './lifecycle.ts'
 import { describeEntry, isNotMatching, NOT_MATCHING } from './references.ts'
 
@@ -19,15 +15,6 @@ interface Counts {
 }
 
 /**
- * What signatures of one reading may cost, in tens of microseconds: a log of garbage under a known key id would otherwise
- * cost half a millisecond for each entry. Two seconds; what was verified is remembered, so that the next reading gets further.
- */
-const BUDGET = 200_000
-const COSTS: Readonly<Record<string, number>> = { prime256v1: 50, secp384r1: 400 }
-const RSA_COST = 4
-const MAX_VERIFIED = 50_000
-
-/**
  * Judges one file after the other, and counts: a revoked digest fails wherever it lies; else a file is fine that is in the
  * list under this path, that is excluded, or that a known key signed. One that must be signed must be, whatever the list
  * says. `undefined`: fine.
@@ -35,28 +22,7 @@ const MAX_VERIFIED = 50_000
 export function fileJudge(rules: FileRules, counts: Counts): (entry: JudgedEntry) => Found | undefined {
   const { known, keys, requireSigned, excludes, onUnknown, missing } = rules
   const failed = onUnknown === 'deny' ? 'fail' : 'warn'
-  let budget = BUDGET
-  /** Fine, or why not. */
-  const signedBy = (entry: JudgedEntry): true | Pick<Found, 'code' | 'actual'> => {
-    const signature = readImaSignature(entry.field)
-    if (signature.kind === 'none') return { code: 'ima.unsigned' }
-    if (signature.kind === 'unsupported') return { code: 'ima.signature_form', actual: signature.reason }
-    const candidates = keys.get(signature.keyId) ?? []
-    if (candidates.length === 0) return { code: 'ima.signature_key', actual: { keyId: signature.keyId } }
-    for (const key of candidates) {
-      const name = signedName(key, entry.digest, signature)
-      let isGood = verified.get(name)
-      if (isGood === undefined) {
-        budget -= costOf(key)
-        if (budget < 0) return { code: 'ima.signatures_too_many' }
-        isGood = isSigned(key, entry.digest, signature)
-        if (verified.size >= MAX_VERIFIED) verified.clear()
-        verified.set(name, isGood)
-      }
-      if (isGood) return true
-    }
-    return { code: 'ima.signature', actual: { keys: candidates.map(({ name }) => name) } }
-  }
+  const signedBy = signatureJudge(keys)
 
   return (entry) => {
     const { path, digest } = entry
@@ -102,7 +68,7 @@ export function fileJudge(rules: FileRules, counts: Counts): (entry: JudgedEntry
         nearest: describeEntry(here.entry),
       }
     }
-    const signed = keys.size === 0 ? undefined : signedBy(entry)
+    const signed = keys.all.length === 0 ? undefined : signedBy(entry)
     if (signed === true) {
       counts.signed += 1
       return undefined
@@ -144,7 +110,7 @@ function standingAt(files: readonly KnownFile[], path: string): KnownFile | unde
   return standing
 }
 
-function unsigned(entry: JudgedEntry, why: Pick<Found, 'code' | 'actual'>, failed: 'fail' | 'warn'): Found {
+function unsigned(entry: JudgedEntry, why: Unsigned, failed: 'fail' | 'warn'): Found {
   const outcome = why.code === 'ima.signatures_too_many' ? 'indeterminate' : failed
   const because = why.actual === undefined ? {} : { signature: why.actual }
   return { check: 'ima.files', outcome, code: why.code, actual: { ...actualOf(entry), ...because } }
@@ -181,31 +147,4 @@ const MAX_EXPECTED = 4
 
 function actualOf({ digest }: JudgedEntry): { readonly [key: string]: JsonValue } {
   return { digest: digestText(digest) }
-}
-
-function costOf({ key }: ImaKey): number {
-  return COSTS[key.asymmetricKeyDetails?.namedCurve ?? ''] ?? RSA_COST
-}
-
-type Signature = Extract<ImaSignature, { kind: 'signature' }>
-
-/** Which signatures are good, by key, digest and signature: the nodes of a fleet run the same files. */
-const verified = new Map<string, boolean>()
-
-function signedName({ spkiSha256 }: ImaKey, digest: string, { prefix, signature, version }: Signature): string {
-  return `${spkiSha256}${version}${prefix.toString('latin1')}${digest}${signature.toString('latin1')}`
-}
-
-/** Whether the key signed the file with this digest. */
-function isSigned(
-  { key }: ImaKey,
-  digest: string,
-  { version, digestType, hash, prefix, signature }: Signature,
-): boolean {
-  // The digest that was measured must be the one that was signed, by the same algorithm.
-  if (!digest.startsWith(digestType === 'verity' ? `verity:${hash}:\0` : `${hash}:\0`)) return false
-  const bytes = digestBytes(digest)
-  return version === 2
-    ? verifiesDigest(key, hash, bytes, signature)
-    : verify(hash, Buffer.concat([prefix, bytes]), key, signature)
 }

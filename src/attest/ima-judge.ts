@@ -8,7 +8,7 @@ import { fileJudge } from './ima-files.ts'
 import type { ImaRules } from './ima-rules.ts'
 import { IMA_PCR } from './registers.ts'
 import { IMA_CHECKS } from './ima-state.ts'
-import type { ImaCheck, ImaOffence, ImaOffences, ImaTally } from './ima-state.ts'
+import type { ImaCheck, ImaOffence, ImaOffences, ImaState, ImaTally } from './ima-state.ts'
 
 /** Judges entries one after the other and remembers what does not depend on how many there were. */
 export interface ImaJudge {
@@ -22,22 +22,28 @@ export interface ImaJudge {
 const MAX_SHOWN = 12
 const MAX_PATH = 512
 
-const NO_COUNTS = { files: 0, known: 0, signed: 0, excluded: 0, violations: 0, buffers: 0, tables: 0 }
+const NO_COUNTS = { files: 0, known: 0, signed: 0, excluded: 0, violations: 0, buffers: 0, tables: 0, restarts: 0 }
 
 const SEVERITY = { deny: 'fail', warn: 'warn' } as const
 
 /**
- * `before`: what the entries before these have shown. `digestsCount`: the register was extended with the recorded SHA-1,
+ * `before`: what the entries before these have shown, and the boot aggregate with which the log began. `digestsCount`: the register was extended with the recorded SHA-1,
  * so that an entry whose data has another one was not measured. O(1) for a byte of an entry, whatever it says.
  */
-export function imaJudge(rules: ImaRules | undefined, before: ImaTally | undefined, digestsCount: boolean): ImaJudge {
-  const counts = { ...(before?.counts ?? NO_COUNTS) }
-  const seen = { buffers: new Set(before?.seen.buffers), devices: new Set(before?.seen.devices) }
+export function imaJudge(
+  rules: ImaRules | undefined,
+  before: { readonly tally: ImaTally | undefined; readonly aggregate: ImaState['aggregate'] },
+  digestsCount: boolean,
+): ImaJudge {
+  const { tally, aggregate } = before
+  const counts = { ...(tally?.counts ?? NO_COUNTS) }
+  const seen = { buffers: new Set(tally?.seen.buffers), devices: new Set(tally?.seen.devices) }
   const offences = new Map<ImaCheck, { count: number; worst: ImaOffences['worst']; first: ImaOffence[] }>()
-  for (const [check, known] of entriesOf(before)) offences.set(check, { ...known, first: [...known.first] })
+  for (const [check, known] of entriesOf(tally)) offences.set(check, { ...known, first: [...known.first] })
   const places = fieldPlaces()
   const files = rules?.files && fileJudge(rules.files, counts)
   let isExhausted = false
+  let first = aggregate === null ? undefined : digestKey(aggregate)
 
   const report = (cursor: ImaCursor, path: string, { check, ...found }: Found): void => {
     const known = offences.get(check) ?? { count: 0, worst: found.outcome, first: [] }
@@ -82,7 +88,7 @@ export function imaJudge(rules: ImaRules | undefined, before: ImaTally | undefin
       const extra = template.buffer >= 0 ? template.buffer : template.signature
       const field = extra < 0 ? NO_FIELD : bytes.subarray(places.starts[extra] ?? 0, places.ends[extra] ?? 0)
       const digest = digestOf(text(template.digest), template.fields[template.digest] === 'd', template.isTyped)
-      const entry: JudgedEntry = { cursor, path, digest, field }
+      const entry: JudgedEntry = { cursor, places, path, digest, field }
       if (template.buffer >= 0) {
         counts.buffers += 1
         const found = judgeBuffer(entry, rules, seen.buffers)
@@ -92,7 +98,15 @@ export function imaJudge(rules: ImaRules | undefined, before: ImaTally | undefin
         for (const each of judgeTable(entry, rules?.deviceMapper, seen.devices)) report(cursor, path, each)
         return
       }
-      if (isAggregate(cursor, path)) return
+      if (isAggregate(cursor, path)) {
+        first = digest
+        return
+      }
+      // No file has this digest: another kernel was started by kexec, took the log over, and looked at the same registers.
+      if (path === AGGREGATE && digest === first) {
+        counts.restarts += 1
+        return
+      }
       const found = files?.(entry)
       if (found === undefined) return
       if (found.code === 'ima.signatures_too_many') isExhausted = true
@@ -129,15 +143,22 @@ function entriesOf(tally: ImaTally | undefined): readonly (readonly [ImaCheck, I
   })
 }
 
+const AGGREGATE = 'boot_aggregate'
+
 /** A file may be named so too, but only the first entry is made by the kernel. */
 export function isAggregate({ index, pcr, template }: ImaCursor, path: string): boolean {
-  return index === 0 && pcr === IMA_PCR && path === 'boot_aggregate' && template?.buffer === -1
+  return index === 0 && pcr === IMA_PCR && path === AGGREGATE && template?.buffer === -1
 }
 
 /** A bare digest is SHA-1; the type `ima` of new templates is what old ones always were. */
 function digestOf(field: string, isBare: boolean, isTyped: boolean): string {
   if (isBare) return `sha1:\0${field}`
   return isTyped && field.startsWith('ima:') ? field.slice(4) : field
+}
+
+/** As entries have it. */
+function digestKey({ algorithm, digest }: NonNullable<ImaState['aggregate']>): string {
+  return `${algorithm}:\0${Buffer.from(digest, 'hex').toString('latin1')}`
 }
 
 /** New templates count the NUL of a name in its length. */

@@ -1,8 +1,10 @@
 import { createHash, createPublicKey } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { parsePem, readAlgorithm, readBitStringBytes, readElement, subjectKeyIdOf, TAG } from '../ca/path/index.ts'
+import type { Certificate } from '../ca/path/index.ts'
 import { Reader } from '../codec/index.ts'
 import { isTouchstoneError, toHex } from '../core/index.ts'
+import { issuerSerialOf } from './appended-signature.ts'
 
 /** A key whose signatures on files count. */
 export interface ImaKey {
@@ -10,8 +12,21 @@ export interface ImaKey {
   readonly key: KeyObject
   /** What signatures may call it: the last four bytes of its subject key identifier, hex. */
   readonly keyIds: readonly string[]
+  /** How signatures that are appended to files may call it, see `issuerSerialOf`; `undefined`: it has no certificate. */
+  readonly issuerSerial: string | undefined
   /** SHA-256 of the SubjectPublicKeyInfo, hex. */
   readonly spkiSha256: string
+}
+
+export interface ImaKeys {
+  readonly all: readonly ImaKey[]
+  readonly byId: ReadonlyMap<string, readonly ImaKey[]>
+}
+
+export function imaKeys(all: readonly ImaKey[]): ImaKeys {
+  const byId = new Map<string, readonly ImaKey[]>()
+  for (const key of all) for (const id of key.keyIds) byId.set(id, [...(byId.get(id) ?? []), key])
+  return { all, byId }
 }
 
 const CURVES: readonly (string | undefined)[] = ['prime256v1', 'secp384r1']
@@ -37,16 +52,18 @@ export function readImaKey(given: {
     if (!isRsa && !isEc)
       return `expected an RSA key of ${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits, or one on P-256 or P-384`
     const spki = key.export({ type: 'spki', format: 'der' })
-    const ids = keyId === undefined ? keyIdsOf(publicKey, spki) : [keyId]
-    return { name, key, keyIds: ids, spkiSha256: createHash('sha256').update(spki).digest('hex') }
+    const [certificate] = publicKey.includes('-----BEGIN CERTIFICATE-----') ? parsePem(publicKey) : []
+    const keyIds = keyId === undefined ? keyIdsOf(certificate, spki) : [keyId]
+    const issuerSerial = certificate && issuerSerialOf(certificate.issuer.raw, certificate.serial)
+    return { name, key, keyIds, issuerSerial, spkiSha256: createHash('sha256').update(spki).digest('hex') }
   } catch (error) {
     if (isTouchstoneError(error)) return error.message
     return 'expected a PEM public key or certificate'
   }
 }
 
-function keyIdsOf(pem: string, spki: Buffer): string[] {
-  const subjectKeyId = pem.includes('-----BEGIN CERTIFICATE-----') ? parsePem(pem).map(subjectKeyIdOf)[0] : undefined
+function keyIdsOf(certificate: Certificate | undefined, spki: Buffer): string[] {
+  const subjectKeyId = certificate && subjectKeyIdOf(certificate)
   const reader = new Reader(spki, 'spki')
   const bits = readElement(reader, 'subjectPublicKeyInfo', TAG.sequence, () => {
     readAlgorithm(reader, 'algorithm')

@@ -42,6 +42,10 @@ export interface ImaResult {
   readonly state: ImaState | undefined
   /** What was found in the covered entries, or in all of them while parts come in. */
   readonly found: ImaState | undefined
+  /** PCR 10 behind the last entry, in the likeliest way of extending the bank, hex; for showing what did not match. */
+  readonly end: string | undefined
+  /** What the first entry says, where it is a boot aggregate; of a log that leads nowhere it is not proven. */
+  readonly aggregate: ImaState['aggregate']
   /** The entries that `state` stands for were judged by other rules, which says nothing of what these would say. */
   readonly isJudgedOtherwise: boolean
 }
@@ -67,14 +71,24 @@ export function readIma(reading: ImaReading): ImaResult {
       // Before the first entry nothing shows how the bank is extended.
       const found = match.covered === 0 ? undefined : stateOf(reading, [end], true)
       const kept = isJudgedOtherwise ? undefined : end.isExhausted ? state : found
-      return { match, entries, isTooLong, state: kept, found, isJudgedOtherwise }
+      return {
+        match,
+        entries,
+        isTooLong,
+        state: kept,
+        found,
+        end: end.way.value,
+        aggregate: end.aggregate,
+        isJudgedOtherwise,
+      }
     }
     ends.push(end)
   }
   const found = isPart ? stateOf(reading, ends, false) : undefined
   const isExhausted = ends.some((end) => end.isExhausted)
   const kept = isJudgedOtherwise ? undefined : isPart && isExhausted ? state : found
-  return { ...NOTHING, entries: ends[0]?.entries ?? 0, state: kept, found, isJudgedOtherwise }
+  const { entries = 0, aggregate = null, way } = ends[0] ?? {}
+  return { ...NOTHING, entries, state: kept, found, end: way?.value, aggregate, isJudgedOtherwise }
 }
 
 const NOTHING: Omit<ImaResult, 'entries'> = {
@@ -82,6 +96,8 @@ const NOTHING: Omit<ImaResult, 'entries'> = {
   isTooLong: false,
   state: undefined,
   found: undefined,
+  end: undefined,
+  aggregate: null,
   isJudgedOtherwise: false,
 }
 
@@ -100,7 +116,7 @@ interface WayEnd {
 function readWay({ log, bank, by, fits, isPart }: ImaReading, state: ImaState | undefined, way: Way): WayEnd {
   const { extension } = way
   const register = imaRegister(bank, extension, way.value === undefined ? undefined : fromHex(way.value))
-  const judge = imaJudge(by.rules, way.tally, extension !== 'computed')
+  const judge = imaJudge(by.rules, { tally: way.tally, aggregate: state?.aggregate ?? null }, extension !== 'computed')
   let aggregate = state?.aggregate ?? null
   let left: ImaPosition | undefined
   const reader = imaReader((entry) => {

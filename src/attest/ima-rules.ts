@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { fromHex, toHex } from '../core/index.ts'
+import { fromHex } from '../core/index.ts'
 import { compileGlob } from './glob.ts'
 import type { Glob } from './glob.ts'
-import type { ImaKey } from './ima-keys.ts'
+import { imaKeys } from './ima-keys.ts'
+import type { ImaKeys } from './ima-keys.ts'
 import { imaTerms, isMeasuredDigest } from './ima-schema.ts'
 import type { ImaSpec } from './ima-schema.ts'
 import { outranks } from './lifecycle.ts'
@@ -29,7 +30,7 @@ export interface FileRules {
   readonly missing: readonly string[]
   /** Digests that known paths should have, for saying what was expected. O(entries) when it is first asked. */
   readonly expectedAt: (path: string) => readonly KnownEntry[]
-  readonly keys: ReadonlyMap<string, readonly ImaKey[]>
+  readonly keys: ImaKeys
   readonly requireSigned: readonly Glob[]
   readonly excludes: readonly Glob[]
   readonly onUnknown: 'deny' | 'warn'
@@ -96,7 +97,12 @@ function compile(policy: Policy, sets: readonly SetInForce[]): JudgedBy {
   const { ima: spec, name, judged } = policy
   const hash = createHash('sha256').update(`touchstone ima v1\n${judged.hash}\n`)
   if (spec === undefined) return { rules: undefined, basis: hash.digest('hex') }
-  const keys = spec.keys?.map(({ name: of, spkiSha256, keyIds }) => [of, spkiSha256, keyIds])
+  const keys = spec.keys?.map(({ name: of, spkiSha256, keyIds, issuerSerial }) => [
+    of,
+    spkiSha256,
+    keyIds,
+    issuerSerial,
+  ])
   hash.update(JSON.stringify([{ ...spec, keys }, name]))
   for (const { name: of, entries } of sets) hash.update(JSON.stringify([of, entries]))
   const { deviceMapper } = spec
@@ -137,12 +143,11 @@ function fileRules(spec: ImaSpec, onUnknown: 'deny' | 'warn', sets: readonly Set
     files.map((entry): KnownFile & { key: string } => ({ entry, path: pathOf(entry), key: digestKey(entry.value) })),
     ({ key }) => key,
   )
-  const byId = keys.flatMap((key) => key.keyIds.map((keyId) => ({ keyId, key })))
   return {
     known: allow === undefined ? undefined : known,
     missing,
     expectedAt: lookup(files),
-    keys: new Map([...Map.groupBy(byId, ({ keyId }) => keyId)].map(([id, list]) => [id, list.map(({ key }) => key)])),
+    keys: imaKeys(keys),
     requireSigned: requireSigned.map(globOf),
     excludes: excludes.map(globOf),
     onUnknown,
@@ -202,10 +207,4 @@ export function measuredPath(path: string): string {
 function digestKey(value: string): string {
   const at = value.lastIndexOf(':') + 1
   return `${value.slice(0, at)}\0${(fromHex(value.slice(at)) ?? Buffer.alloc(0)).toString('latin1')}`
-}
-
-/** The inverse, for people. */
-export function digestText(key: string): string {
-  const at = key.indexOf('\0')
-  return `${key.slice(0, at)}${toHex(Buffer.from(key.slice(at + 1), 'latin1'))}`
 }

@@ -38,6 +38,8 @@ export interface ImaTally {
     readonly violations: number
     readonly buffers: number
     readonly tables: number
+    /** Kernels that were started by kexec and took the log over. */
+    readonly restarts: number
   }
   /** Indices of required buffers and devices that were seen as they must be. */
   readonly seen: { readonly buffers: readonly number[]; readonly devices: readonly number[] }
@@ -98,6 +100,8 @@ const tally = z.strictObject({
     violations: count,
     buffers: count,
     tables: count,
+    // What was stored before such a count was made has none.
+    restarts: count.default(0),
   }),
   seen: z.strictObject({ buffers: z.array(count), devices: z.array(count) }),
   offences: z.partialRecord(z.enum(IMA_CHECKS), offences),

@@ -10,6 +10,7 @@ import type { ImaRules } from './ima-rules.ts'
 import type { ImaState } from './ima-state.ts'
 import { fail, indeterminate, judge, pass, warn } from './outcome.ts'
 import { IMA_PCR } from './registers.ts'
+import type { Disagreement } from './registers.ts'
 
 export interface ImaInput {
   readonly required: boolean
@@ -23,6 +24,8 @@ export interface ImaInput {
   readonly result: ImaResult | undefined
   /** Whether the logs replay to what was signed; for parts of a long log, whether all the rest does. */
   readonly agrees: boolean
+  /** Of PCR 10, where it is the only register that does not hold what the logs say, and the evidence shows it. */
+  readonly alone: Disagreement | undefined
   /** The firmware log, by bank. */
   readonly firmware: ReadonlyMap<HashName, ReplayedLog>
 }
@@ -32,17 +35,18 @@ export interface ImaInput {
  * came with PCR 10. Findings are those of all entries since boot that quotes have covered.
  */
 export function checkIma(input: ImaInput): Check[] {
-  const { required, rules, hasLog, signed, judged, result, agrees, firmware } = input
+  const { required, rules, hasLog, signed, judged, result, agrees, alone, firmware } = input
   if (!hasLog) return required ? failedIma(rules, 'ima.missing', { expected: 'an IMA log' }) : []
   if (!isQuoted(signed, judged, [IMA_PCR])) {
     return required ? blockedIma(rules, 'pcr.unquoted', `PCR ${IMA_PCR} is not in the quote`) : []
   }
   if (result?.isTooLong === true) return failedIma(rules, 'ima.too_long', tooLong(result))
+  if (result !== undefined && alone !== undefined) return notReplayed(result, alone, input)
   if (result === undefined || !agrees || firmware.get(judged) === undefined) {
     return blockedIma(rules, 'check.blocked', 'the logs do not replay to what was signed')
   }
   const { match, found, isJudgedOtherwise } = result
-  if (match === undefined) return partialIma(rules, found)
+  if (match === undefined) return partialIma(input, found)
   const replayed = judge(match.covered > 0, 'ima.replay', 'ima.empty', {
     expected: { covered: 'at least one entry' },
     actual: { covered: match.covered },
@@ -74,9 +78,43 @@ function failedIma(
   ]
 }
 
-/** While a long log comes in part by part: what has come is neither right nor wrong yet. */
-function partialIma(rules: ImaRules | undefined, found: ImaState | undefined): Check[] {
+/**
+ * The firmware's registers are as its log says, and PCR 10 is not: the beginning of the log shows whether that is missing,
+ * or whether something is behind it that the kernel did not log here. Which it was, no evidence shows.
+ */
+function notReplayed(
+  { entries, aggregate }: ImaResult,
+  { quoted, replayed }: Disagreement,
+  { rules, firmware, judged }: ImaInput,
+): Check[] {
+  const [replay, ...others] = NAMES
+  const log = firmware.get(bankOf(aggregate?.algorithm) ?? judged)
+  const digest = fromHex(aggregate?.digest ?? '')
+  const compared = log && digest && bootAggregate({ algorithm: aggregate?.algorithm ?? '', digest }, log)?.matches
+  const begins: ImaBeginning = aggregate === null ? 'missing' : compared === false ? 'other-boot' : 'this-boot'
+  const rest = 'PCR 10 does not hold what the log leads to'
+  return [
+    fail(replay, 'ima.not_replayed', { expected: { pcr: quoted }, actual: { pcr: replayed, entries, begins } }),
+    ...[...others, ...askedBy(rules)].map((name) =>
+      asRule(indeterminate(name, 'check.blocked', { actual: rest }), rules),
+    ),
+  ]
+}
+
+/** Whether the first entry is the boot aggregate of the firmware's registers; one that cannot be compared counts as it. */
+type ImaBeginning = 'this-boot' | 'other-boot' | 'missing'
+
+function bankOf(algorithm: string | undefined) {
+  return REPLAY_BANKS.find((each) => each === algorithm)
+}
+
+/**
+ * While a long log comes in part by part: what has come is neither right nor wrong yet. Where policy asks nothing of it,
+ * that is no reason to refuse the rest of the evidence, and still none to affirm it.
+ */
+function partialIma({ required, rules }: ImaInput, found: ImaState | undefined): Check[] {
   const actual = { entries: found?.entries ?? 0, bytes: found?.bytes ?? 0 }
+  if (!required && rules === undefined) return NAMES.map((name) => warn(name, 'ima.partial', { actual }))
   return [...NAMES, ...askedBy(rules)].map((name) => asRule(indeterminate(name, 'ima.partial', { actual }), rules))
 }
 
@@ -107,7 +145,7 @@ function checkBootAggregate(found: ImaState | undefined, { signed, firmware }: I
   const aggregate = found?.aggregate ?? undefined
   const digest = fromHex(aggregate?.digest ?? '')
   if (aggregate === undefined || digest === undefined) return unknown('the first covered entry is not boot_aggregate')
-  const bank = REPLAY_BANKS.find((each) => each === aggregate.algorithm)
+  const bank = bankOf(aggregate.algorithm)
   const replayed = bank && firmware.get(bank)
   const pcrs = bank === 'sha1' ? AGGREGATED_SHA1 : AGGREGATED
   if (bank === undefined || replayed === undefined || !isQuoted(signed, bank, pcrs)) {
@@ -115,7 +153,9 @@ function checkBootAggregate(found: ImaState | undefined, { signed, firmware }: I
   }
   const compared = bootAggregate({ algorithm: aggregate.algorithm, digest }, replayed)
   if (compared === undefined) return unknown('it is not a digest of its bank')
-  const detail = { expected: compared.expected, actual: compared.actual }
+  const restarts = found?.ways[0]?.tally.counts.restarts ?? 0
+  const { expected, actual } = compared
+  const detail = { expected, actual: restarts === 0 ? actual : { digest: actual, kexecs: restarts } }
   return compared.matches ? pass(name, detail) : warn(name, 'ima.boot_aggregate', detail)
 }
 

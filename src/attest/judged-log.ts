@@ -18,6 +18,8 @@ import type { AuthenticatedBoot } from './rule-table.ts'
 export interface JudgedLog {
   readonly log: EventLog
   readonly views: Map<string, LogView>
+  /** Size of the log, where it is a copy; absent: it is part of what somebody sent, all of which stays in memory with it. */
+  readonly copied?: number
 }
 
 /** What a quote over one selection can vouch for in a log. */
@@ -94,13 +96,22 @@ function bootOf(log: EventLog, bank: ReplayBank, { registers, banks }: ReplayedS
     const isMeasured = of === bank && pcr !== IMA_PCR && extended?.has(pcr) === true
     if (isMeasured && replayed !== undefined) values.set(pcr, replayed)
   }
-  const events = new Map<number, AnnotatedEvent>()
-  for (const annotated of annotate(log, bank)) events.set(annotated.event.index, annotated)
-  return { facts: bootFacts(log, bank), registers: values, events, claims: claimsOf(log, bank) }
+  return {
+    facts: bootFacts(log, bank),
+    registers: values,
+    events: eventsOf(log, bank),
+    claims: claimsOf(log, bank),
+  }
+}
+
+/** Made at most once, and only where a check points at an event. */
+function eventsOf(log: EventLog, bank: ReplayBank): AuthenticatedBoot['events'] {
+  let events: ReadonlyMap<number, AnnotatedEvent> | undefined
+  return () => (events ??= new Map(annotate(log, bank).map((annotated) => [annotated.event.index, annotated])))
 }
 
 /** Derived at most once, and only where a policy reads them. */
-function claimsOf(log: EventLog, bank: ReplayBank): () => BootClaims {
+function claimsOf(log: EventLog, bank: ReplayBank): AuthenticatedBoot['claims'] {
   let claims: BootClaims | undefined
   return () => (claims ??= bootClaims(log, bank))
 }
@@ -144,7 +155,7 @@ export function readJudgedLog(bytes: Uint8Array, signed: Uint8Array): JudgedLog 
     return { log: parseEventLog(bytes), views: new Map() }
   }
   const copy = Buffer.from(bytes)
-  const judged = { log: parseEventLog(copy), views: new Map<string, LogView>() }
+  const judged = { log: parseEventLog(copy), views: new Map<string, LogView>(), copied: copy.byteLength }
   known.set(key, { bytes: copy, judged, others: 0 }, 2 * copy.byteLength + BYTES_AN_EVENT * judged.log.events.length)
   return judged
 }

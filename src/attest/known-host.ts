@@ -26,4 +26,6 @@ export interface KnownHost {
   readonly verdict: HostVerdict | undefined
   /** The firmware log behind that verdict, where it is needed and there. */
   readonly eventLog: Buffer | undefined
+  /** The log of systemd behind it, and how many of its records that verdict's quote covers; absent: none came. */
+  readonly userspace?: { readonly log: Buffer; readonly records: number } | undefined
 }

@@ -1,6 +1,7 @@
 import { Document, isScalar } from 'yaml'
 import { TouchstoneError } from '../core/index.ts'
-import type { ReplayBank } from '../eventlog/index.ts'
+import type { EventLog, ReplayBank } from '../eventlog/index.ts'
+import { isList } from './causes/member.ts'
 import { LEARNED_PCRS, learnFacts } from './learn/boot-rules.ts'
 import type { LearnedRule, LeftOut } from './learn/boot-rules.ts'
 import { oneLine } from './learn/documents.ts'
@@ -8,6 +9,7 @@ import { observeBoots } from './learn/observed-boot.ts'
 import type { NamedLog, ObservedBoot } from './learn/observed-boot.ts'
 import { withReasons } from './learn/register-reasons.ts'
 import { parsePolicy } from './policy.ts'
+import { checkStructure } from './register-checks.ts'
 import { checkRules } from './rules.ts'
 
 export interface LearnInput {
@@ -37,6 +39,13 @@ export interface LearnedBoots {
   readonly leftOut: readonly LeftOut[]
   /** Registers that something was measured into and that no rule reads. */
   readonly unjudged: readonly number[]
+  /** Logs that no policy accepts, and why: they contradict themselves, as one that somebody edited does. */
+  readonly contradictory: readonly Contradiction[]
+}
+
+interface Contradiction {
+  readonly label: string
+  readonly why: string
 }
 
 /**
@@ -77,7 +86,15 @@ export function learnBoots({ name, logs, bank: wanted }: LearnBootsInput): Learn
     variants: kept.flatMap(({ row, variants }) => (variants === undefined ? [] : [{ fact: row.fact, why: variants }])),
     leftOut: all,
     unjudged: unjudgedBy(kept, boots),
+    contradictory: boots.flatMap(({ label, log }) => contradictionIn(label, log, bank)),
   }
+}
+
+function contradictionIn(label: string, log: EventLog, bank: ReplayBank): Contradiction[] {
+  const { outcome, actual } = checkStructure({ log: { structure: 'tolerant' } }, log, bank)
+  if (outcome === 'pass') return []
+  const [first] = isList(actual) ? actual : []
+  return [{ label, why: typeof first === 'string' ? first : 'its structure' }]
 }
 
 /** IMA's register is judged with its log. */

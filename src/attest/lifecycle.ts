@@ -11,6 +11,8 @@ export interface Circumstances {
 
 export interface Subject {
   readonly nodeId?: string | undefined
+  /** SHA-256 of its EK's SubjectPublicKeyInfo, hex: what a percentage chooses by, because it is known before there is a node id. */
+  readonly ekSha256?: string | undefined
   readonly labels: Readonly<Record<string, string>>
 }
 
@@ -160,14 +162,14 @@ function isChosen(set: string, { selector, percentage = 100 }: Canary, node: Sub
   if (node === undefined) return undefined
   if (selector !== undefined && !isSelected(selector, node.labels)) return false
   if (percentage === 100) return true
-  return node.nodeId === undefined ? undefined : canaryShare(set, node.nodeId) < Math.round(percentage * 100)
+  return node.ekSha256 === undefined ? undefined : canaryShare(set, node.ekSha256) < Math.round(percentage * 100)
 }
 
 /**
  * Where the node stands among canaries of the set, 0 to 9999, for ever: of those that a percentage chooses, a larger one
  * chooses every one.
  */
-export function canaryShare(set: string, nodeId: string): number {
-  const digest = hash('sha256', `touchstone canary v1\n${set}\n${nodeId}`, 'buffer')
+export function canaryShare(set: string, ekSha256: string): number {
+  const digest = hash('sha256', `touchstone canary v1\n${set}\n${ekSha256}`, 'buffer')
   return Number((digest.readBigUInt64BE(0) * 10_000n) >> 64n)
 }

@@ -1,6 +1,7 @@
 import { equalBytes, isTouchstoneError, toHex } from '../core/index.ts'
 import type { Check, JsonValue } from '../core/index.ts'
-import { parseEventLog } from '../eventlog/index.ts'
+import { joinUserspaceLog, parseEventLog, parseUserspaceLog } from '../eventlog/index.ts'
+import type { EventLog } from '../eventlog/index.ts'
 import { equalSelections, formatPcrSelection, withoutRegister } from '../tpm/index.ts'
 import type { HashName, PcrSelection } from '../tpm/index.ts'
 import { batchLeaf, isInTree, ledgerLeaf, linkQualifyingData, MAX_GENERATION_LEAP } from '../wire/index.ts'
@@ -11,7 +12,7 @@ import { indeterminate, judge } from './outcome.ts'
 import { checkQuote } from './quote-checks.ts'
 import { readQuote, readSignature } from './quote.ts'
 import type { ReadQuote } from './quote.ts'
-import { IMA_PCR, replaySelection, selectionDigest } from './registers.ts'
+import { IMA_PCR, isReplayBank, replaySelection, selectionDigest } from './registers.ts'
 
 export interface LinkInput {
   readonly link: LinkedEvidence
@@ -158,9 +159,16 @@ function checkState(signed: HostQuote | undefined, host: KnownHost | undefined):
 
 function replayedDigest(selection: PcrSelection, hash: HashName, host: KnownHost | undefined): Buffer | undefined {
   if (host?.eventLog === undefined) return undefined
-  const { registers } = replaySelection(selection, parseEventLog(host.eventLog))
+  const { registers } = replaySelection(selection, measuredBy(host.eventLog, host.userspace, selection))
   const values = registers.flatMap(({ replayed }) => (replayed === undefined ? [] : [replayed]))
   return values.length < registers.length ? undefined : selectionDigest(hash, values)
+}
+
+function measuredBy(eventLog: Buffer, userspace: KnownHost['userspace'], [judged]: PcrSelection): EventLog {
+  const firmware = parseEventLog(eventLog)
+  if (userspace === undefined || judged === undefined || !isReplayBank(judged.hash)) return firmware
+  const { log, records } = userspace
+  return joinUserspaceLog(firmware, parseUserspaceLog(log), { records, bank: judged.hash })
 }
 
 function blocked(name: string, reason: string): Check {

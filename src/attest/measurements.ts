@@ -15,6 +15,10 @@ import { IMA_PCR } from './registers.ts'
 import type { ClaimedPcrs } from './registers.ts'
 import type { RuleMemory } from './remembered-rules.ts'
 import type { AuthenticatedBoot } from './rule-table.ts'
+import { blockedUserspace, checkUserspace } from './userspace-check.ts'
+import { joinUserspace } from './userspace-log.ts'
+import type { JoinedUserspace } from './userspace-log.ts'
+import type { BeforeUserspace } from './userspace-rules.ts'
 
 export interface MeasurementInput {
   readonly policy: Policy
@@ -26,6 +30,8 @@ export interface MeasurementInput {
   readonly hash: HashName | undefined
   /** Read when it is needed and not before, by the signed digest over the registers. Throws what `parseEventLog` throws. */
   readonly eventLog: (signed: Uint8Array) => JudgedLog
+  /** systemd's log, which goes on where the other ends; `undefined`: none came. */
+  readonly userspaceLog: Uint8Array | undefined
   /** `undefined`: no log came, and none of this boot is known. */
   readonly ima: ImaLogInput | undefined
   readonly imaBy: JudgedBy
@@ -34,7 +40,7 @@ export interface MeasurementInput {
 
 export interface Measurements {
   readonly checks: readonly Check[]
-  /** Registers of the judged bank that the quote covers. */
+  /** Registers of the judged bank that the quote covers; of no genuine one, those that were asked for. */
   readonly quoted: readonly number[]
   /** What the logs say, once they replay to exactly what was signed; else `undefined`. */
   readonly boot: AuthenticatedBoot | undefined
@@ -43,6 +49,14 @@ export interface Measurements {
   readonly ima: ImaCoverage | undefined
   /** What to keep of the IMA log for the next quote of this boot. */
   readonly imaState: ImaState | undefined
+  readonly userspace: UserspaceCoverage | undefined
+  readonly beforeUserspace: BeforeUserspace | undefined
+}
+
+/** How far a quote covers the log of systemd, which may have grown since. */
+export interface UserspaceCoverage {
+  readonly covered: number
+  readonly records: number
 }
 
 /** Everything that compares logs with the signed digest. Nothing in a log is a fact before that agrees. */
@@ -52,16 +66,33 @@ export function checkMeasurements(input: MeasurementInput): Measurements {
   if (signed === undefined || hash === undefined || judged === undefined) {
     return {
       checks: blockedChecks(input),
-      quoted: [],
+      // What was asked for, and not nothing: rules are not to say that a register is missing where a signature is.
+      quoted: judged?.pcrs ?? [],
       boot: undefined,
       memory: [],
       ima: undefined,
       imaState: undefined,
+      userspace: undefined,
+      beforeUserspace: undefined,
     }
   }
-  const view = viewOf(input.eventLog(signed.pcrDigest), signed.pcrSelect, judged.hash)
+  const { ima, imaBy, claimed, userspaceLog } = input
+  const firmware = input.eventLog(signed.pcrDigest)
+  const joined =
+    userspaceLog &&
+    joinUserspace({
+      firmware,
+      bytes: userspaceLog,
+      signed,
+      judged: judged.hash,
+      hash,
+      hasIma: ima !== undefined,
+      claimed,
+    })
+  const view = viewOf(joined?.judged ?? firmware, signed.pcrSelect, judged.hash)
   const { replay, quoted, visible } = view
-  const { ima, imaBy, claimed } = input
+  // What systemd measures says nothing on whether the firmware does.
+  const ofFirmware = joined?.firmware.replay ?? replay
   const digest = { hash, signed: signed.pcrDigest }
   const comparison = compareDigest({ replay, judged: judged.hash, digest, ima, imaBy, claimed })
   const match = comparison.ima?.match
@@ -71,9 +102,10 @@ export function checkMeasurements(input: MeasurementInput): Measurements {
     checks: [
       comparison.check,
       checkStrength(judged.hash),
-      checkBanks(policy, asked, replay, boot),
+      checkBanks(policy, asked, ofFirmware, boot),
       view.structure(policy),
-      checkZero(policy, quoted, boot),
+      checkZero(policy, quoted, joined === undefined ? boot : withoutUserspace(boot, joined, judged.hash)),
+      ...(joined === undefined ? [] : [checkUserspace({ joined, judged: judged.hash, quoted, agrees: believed })]),
       ...checkIma({
         required: requiresIma(policy),
         rules: imaBy.rules,
@@ -82,7 +114,8 @@ export function checkMeasurements(input: MeasurementInput): Measurements {
         judged: judged.hash,
         result: comparison.ima,
         agrees: comparison.agrees,
-        firmware: replay.banks,
+        alone: comparison.alone,
+        firmware: ofFirmware.banks,
       }),
     ],
     quoted,
@@ -90,7 +123,25 @@ export function checkMeasurements(input: MeasurementInput): Measurements {
     memory: view.rules,
     ima: match && { covered: match.covered, entries: match.entries },
     imaState: comparison.ima?.state,
+    userspace: joined && coverageOf(joined),
+    beforeUserspace: boot && joined?.before(),
   }
+}
+
+function coverageOf({ covered, userspace }: JoinedUserspace): UserspaceCoverage {
+  const records = userspace.events.length
+  return { covered: covered ?? records, records }
+}
+
+/** The boot with the registers alone that the firmware extended. */
+function withoutUserspace(
+  boot: AuthenticatedBoot | undefined,
+  { firmware }: JoinedUserspace,
+  judged: HashName,
+): AuthenticatedBoot | undefined {
+  if (boot === undefined) return undefined
+  const extended = firmware.replay.banks.get(judged)?.extended
+  return { ...boot, registers: new Map([...boot.registers].filter(([pcr]) => extended?.has(pcr) === true)) }
 }
 
 function requiresIma({ log, ima }: Policy): boolean {
@@ -109,7 +160,8 @@ function blockedChecks(input: MeasurementInput): Check[] {
   const names = ['quote.digest', 'bank.strength', 'bank.unmeasured', 'log.structure', 'pcr.zero']
   const isAsked = requiresIma(input.policy) || input.ima !== undefined
   const ima = isAsked ? blockedIma(input.imaBy.rules, 'check.blocked', reason) : []
-  return [...names.map((name) => blocked(name, reason)), ...ima]
+  const userspace = input.userspaceLog === undefined ? [] : [blockedUserspace(reason)]
+  return [...names.map((name) => blocked(name, reason)), ...userspace, ...ima]
 }
 
 function blocked(name: string, reason: string): Check {

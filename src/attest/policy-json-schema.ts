@@ -37,6 +37,11 @@ export function jsonSchemaOf(kind: Kind): JsonSchema {
   return named
 }
 
+/** The same as it is published: by `policy schema`, under policies/schema, and by verifiers. */
+export function schemaText(kind: Kind): string {
+  return `${JSON.stringify(jsonSchemaOf(kind), null, 2)}\n`
+}
+
 /**
  * The parser of policies keeps every scalar a text; editors make numbers of `33` and truth values of `true` first, and
  * must not find fault with what is right.
@@ -69,12 +74,19 @@ export function fieldsAt(kind: Kind, path: readonly PropertyKey[]): readonly str
   return typeof properties === 'object' && properties !== null ? Object.keys(properties) : []
 }
 
-/** Parts that occur more than once stand in `definitions`: `#/definitions/…`, perhaps within `allOf`. */
+const MAX_REFERENCES = 8
+
+/** Parts that occur more than once stand in `definitions`: `#/definitions/…`, perhaps within `allOf`, perhaps again. */
 function resolve(schema: JsonSchema, part: unknown): unknown {
-  const alternatives: unknown = memberOf(part, 'allOf')
-  const first: unknown = Array.isArray(alternatives) ? alternatives[0] : part
-  const ref = memberOf(first, '$ref')
-  return typeof ref === 'string' ? memberOf(schema['definitions'], ref.split('/').at(-1) ?? '') : first
+  let at = part
+  for (let followed = 0; followed < MAX_REFERENCES; followed += 1) {
+    const alternatives: unknown = memberOf(at, 'allOf')
+    const first: unknown = Array.isArray(alternatives) ? alternatives[0] : at
+    const ref = memberOf(first, '$ref')
+    if (typeof ref !== 'string') return first
+    at = memberOf(schema['definitions'], ref.split('/').at(-1) ?? '')
+  }
+  return at
 }
 
 function memberOf(value: unknown, name: PropertyKey): unknown {

@@ -109,6 +109,9 @@ function nameProblems(spec: PolicySpec, rules: readonly GivenRule[]): Problem[] 
     ...spec.rules.map(({ name }, index) => ({ name, path: ['spec', 'rules', index, 'name'] })),
   ]
   return named.flatMap(({ name, path }) => {
+    if (name.startsWith('ima.')) {
+      return [{ path, message: 'names that begin with ima. are those of the parts of spec.ima: take another' }]
+    }
     if (!taken.has(name)) {
       taken.add(name)
       return []

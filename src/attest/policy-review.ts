@@ -8,6 +8,7 @@ import { parseResources, PolicyError } from './policy.ts'
 import type { Policy, Resource } from './policy.ts'
 import { referenceSet, settleEntries } from './reference-schema.ts'
 import type { ReferenceState } from './reference-schema.ts'
+import { judgesBoot } from './rules.ts'
 import { formatPath, readYaml } from './yaml-document.ts'
 import type { Fault, YamlDocument } from './yaml-document.ts'
 
@@ -26,6 +27,8 @@ export interface ReviewFinding extends Fault {
 export interface ReviewOptions {
   /** Sets that are in none of the files are the verifier's: a warning then, and else an error. */
   readonly partial?: boolean
+  /** Names of the sets that there are beside those in the files. */
+  readonly known?: readonly string[]
   /** Milliseconds since the Unix epoch: exceptions that are over by then, or last too long. Not looked at without. */
   readonly now?: number
 }
@@ -42,6 +45,7 @@ interface NamedPlace extends Place {
 
 interface PolicyPlaces extends Place {
   readonly spec: PolicySpec
+  readonly policy: Policy
   /** Sets that travel with it. */
   readonly own: readonly NamedPlace[]
   /** Names of sets in its rules. */
@@ -66,11 +70,15 @@ export function reviewPolicies(files: readonly ReviewedFile[], options: ReviewOp
   const places: Places = { findings: [], read: [], exceptions: [], policies: [], sets: [] }
   for (const each of files) collect(places, each)
   const { findings, policies, sets } = places
-  const names = sets.map(({ name }) => name)
+  const names = [...sets.map(({ name }) => name), ...(options.known ?? [])]
   for (const policy of policies) {
     const there = [...names, ...policy.own.map(({ name }) => name)]
     findings.push(...policy.uses.filter(({ name }) => !there.includes(name)).map((use) => missing(use, there, options)))
-    findings.push(...policy.own.filter((set) => !isUsed(set, [policy])).map(unused), ...oddRules(policy))
+    findings.push(
+      ...policy.own.filter((set) => !isUsed(set, [policy])).map(unused),
+      ...oddRules(policy),
+      ...idle(policy),
+    )
   }
   if (policies.length > 0) findings.push(...sets.filter((set) => !isUsed(set, policies)).map(unused))
   findings.push(...sets.filter(({ matching }) => matching === 0).map(matchesNothing))
@@ -96,7 +104,9 @@ function collect(places: Places, { file, text }: ReviewedFile): void {
       places.exceptions.push({ file, document, path: ['spec'], exception: resource })
     }
     const policy = attestationPolicy.safeParse(document.value)
-    if (policy.success) places.policies.push(policyPlaces(file, document, policy.data.spec))
+    if (policy.success && resource?.kind === 'AttestationPolicy') {
+      places.policies.push(policyPlaces(file, document, policy.data.spec, resource))
+    }
     const set = referenceSet.safeParse(document.value)
     if (!set.success) continue
     const settled = settleEntries(set.data.spec)
@@ -126,12 +136,12 @@ function oddException(
   ]
 }
 
-function policyPlaces(file: string, document: YamlDocument, spec: PolicySpec): PolicyPlaces {
+function policyPlaces(file: string, document: YamlDocument, spec: PolicySpec, policy: Policy): PolicyPlaces {
   const own = spec.references.map(({ name }, index) => {
     return { file, document, path: ['spec', 'references', index, 'name'], name }
   })
   const uses = namesUnder(document.value, []).map((use) => ({ ...use, file, document }))
-  return { file, document, path: ['spec'], spec, own, uses }
+  return { file, document, path: ['spec'], spec, policy, own, uses }
 }
 
 /** Wherever a rule has `references`, it is a list of names of sets; the sets of the policy itself are no texts. */
@@ -152,12 +162,16 @@ function found({ file, document, path }: Place, severity: ReviewFinding['severit
   return { ...document.locate(path), path: formatPath(path), file, severity, message }
 }
 
-function missing(use: NamedPlace, there: readonly string[], { partial = false }: ReviewOptions): ReviewFinding {
+function missing(use: NamedPlace, there: readonly string[], { partial = false, known }: ReviewOptions): ReviewFinding {
   const meant = didYouMean(use.name, there)
-  const advice = partial
-    ? '; the verifier must have it, or the rule cannot be evaluated'
-    : '; name its file too, or say --partial where the verifier has it'
-  const message = `none of these files has a reference set ${use.name}${meant === '' ? advice : meant}`
+  const advice =
+    known !== undefined
+      ? '; while it is missing the rule cannot be evaluated, and no node passes'
+      : partial
+        ? '; the verifier must have it, or the rule cannot be evaluated'
+        : '; name its file too, or say --partial where the verifier has it'
+  const where = known === undefined ? 'none of these files has a' : 'there is no'
+  const message = `${where} reference set ${use.name}${meant === '' ? advice : meant}`
   return found(use, partial ? 'warning' : 'error', message)
 }
 
@@ -171,13 +185,18 @@ function matchesNothing(set: NamedPlace): ReviewFinding {
 
 function oddRules({ file, document, spec }: PolicyPlaces): ReviewFinding[] {
   const rules = givenRules(spec)
-  const unsupplied = rules
+  return rules
     .filter(({ row }) => row.unsupplied === true)
     .map(({ row, path }) => {
       const message = `no log records PCR ${row.pcrs.join(', ')}: the rule can never be evaluated`
       return found({ file, document, path }, 'warning', message)
     })
-  const enforced = [...rules.map(({ given }) => given), ...spec.rules].some(({ mode }) => mode !== 'monitor')
-  const idle = 'every rule is only monitored: the policy would accept anything'
-  return enforced ? unsupplied : [...unsupplied, found({ file, document, path: ['spec'] }, 'warning', idle)]
+}
+
+function idle({ policy, ...place }: PolicyPlaces): ReviewFinding[] {
+  if (judgesBoot(policy)) return []
+  const { rules, expressions } = policy
+  const isTried = [...rules, ...expressions].every(({ terms }) => terms.mode === 'monitor')
+  const why = isTried ? 'every rule is only monitored' : 'no rule that counts reads anything of the evidence'
+  return [found(place, 'warning', `${why}: nothing of a boot is judged, and no node gets more than a warning`)]
 }

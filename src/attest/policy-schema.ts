@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { TouchstoneError } from '../core/index.ts'
-import { parsePcrSelection } from '../tpm/index.ts'
+import { HASHES, parsePcrSelection } from '../tpm/index.ts'
+import { didYouMean } from './closest.ts'
 import { apiVersion, metadata } from './document-schema.ts'
 import { imaSpec } from './ima-schema.ts'
 import { nestedSet } from './reference-schema.ts'
@@ -29,10 +30,16 @@ const selection = z.string().transform((text, context) => {
     return parsePcrSelection(text)
   } catch (error) {
     if (!(error instanceof TouchstoneError)) throw error
-    context.addIssue({ code: 'custom', message: error.message })
+    context.addIssue({ code: 'custom', message: `${error.message}${bankMeant(text)}` })
     return z.NEVER
   }
 })
+
+function bankMeant(text: string): string {
+  const banks = text.split('+').map((part) => part.split(':')[0] ?? '')
+  const unknown = banks.find((bank) => !Object.hasOwn(HASHES, bank))
+  return unknown === undefined ? '' : didYouMean(unknown, Object.keys(HASHES))
+}
 
 const pcrIndex = z.string().regex(/^(?:[0-9]|1[0-9]|2[0-3])$/, 'expected a register number, 0 to 23')
 

@@ -184,21 +184,69 @@ function faultOf(document: YamlDocument, { path, at, message }: Problem): Fault 
 }
 
 function report(document: YamlDocument, kind: Kind, error: z.ZodError, faults: Fault[]): [] {
-  for (const issue of error.issues) {
-    const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined]
-    for (const key of keys) {
-      const path = key === undefined ? issue.path : [...issue.path, key]
-      const message =
-        key === undefined ? messageOf(issue) : `unknown field${didYouMean(key, fieldsAt(kind, issue.path))}`
-      faults.push({ ...document.locate(issue.path, key), path: formatPath(path), message })
-    }
+  // Nobody repairs more at a time, and each is looked up in the text; one mapping may have as many unknown fields as bytes.
+  const listed = error.issues.slice(0, MAX_ISSUES).flatMap((issue) => {
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, MAX_ISSUES) : [undefined]
+    return keys.map((key) => ({ issue, key }))
+  })
+  for (const { issue, key } of listed.slice(0, MAX_ISSUES)) {
+    const path = key === undefined ? issue.path : [...issue.path, key]
+    const message =
+      key === undefined
+        ? messageOf(issue, valueAt(document.value, issue.path), fieldsAt(kind, issue.path))
+        : `unknown field${didYouMean(key, fieldsAt(kind, issue.path))}`
+    faults.push({ ...document.locate(issue.path, key), path: formatPath(path), message })
   }
   return []
 }
 
-/** A missing field and an empty one are what people write by mistake; the rest says what it is by itself. */
-function messageOf(issue: z.core.$ZodIssue): string {
-  return issue.code === 'invalid_type' && issue.input === undefined ? 'the field is required' : issue.message
+const MAX_ISSUES = 100
+
+const EXPECTED: Readonly<Record<string, string>> = {
+  array: 'a list',
+  object: 'fields',
+  record: 'fields',
+  string: 'a text',
+}
+
+/** A missing field, one of another form, and a word that is nearly one of those that there are are what people write by mistake. */
+function messageOf(issue: z.core.$ZodIssue, value: unknown, fields: readonly string[]): string {
+  switch (issue.code) {
+    case 'invalid_type': {
+      if (value === undefined) return 'the field is required'
+      const wanted = EXPECTED[issue.expected] ?? issue.expected
+      const some =
+        wanted === 'fields' && fields.length > 0
+          ? ` (${fields.slice(0, 6).join(', ')}${fields.length > 6 ? ', …' : ''})`
+          : ''
+      return `expected ${wanted}${some}, and this is ${formOf(value)}`
+    }
+    case 'invalid_value': {
+      const words = issue.values.filter((each) => typeof each === 'string')
+      // Of one word alone, the message has it already.
+      return typeof value === 'string' && words.length > 1
+        ? `${issue.message}${didYouMean(value, words)}`
+        : issue.message
+    }
+    case 'invalid_key':
+      return issue.issues[0]?.message ?? issue.message
+    default:
+      return issue.message
+  }
+}
+
+function formOf(value: unknown): string {
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value === 'object') return 'a mapping'
+  return value === '' ? 'empty' : 'a text'
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((at, step) => {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, step)) return undefined
+    const member: unknown = Reflect.get(at, step)
+    return member
+  }, value)
 }
 
 function named({ name, description }: { name: string; description?: string | undefined }) {

@@ -3,6 +3,7 @@ import type { KeyObject } from 'node:crypto'
 import { readElement, TAG } from '../ca/path/index.ts'
 import { Reader } from '../codec/index.ts'
 import { fromBase64Url, isTouchstoneError, toHex, view } from '../core/index.ts'
+import { HASHES } from '../tpm/index.ts'
 
 // node:crypto hashes whatever it verifies. A file's signature in an IMA log is over the file's digest, and the file is not
 // here; so the last step of both schemes is made by hand, of the library's own operations on the key.
@@ -11,6 +12,8 @@ export type DigestName = 'sha256' | 'sha384' | 'sha512'
 
 /** Whether the signature is that of the key over this digest. False for a signature of any other form. */
 export function verifiesDigest(key: KeyObject, hash: DigestName, digest: Uint8Array, signature: Uint8Array): boolean {
+  // ECDSA takes the leftmost bits, so that whatever begins like the digest would do as well.
+  if (digest.byteLength !== HASHES[hash].size) return false
   return key.asymmetricKeyType === 'rsa'
     ? verifiesRsa(key, hash, digest, signature)
     : key.asymmetricKeyType === 'ec' && verifiesEcdsa(key, digest, signature)

@@ -137,19 +137,27 @@ function checkSelection({ quote, unknownBank }: ReadQuote, asked: PcrSelection):
   if (unknownBank !== undefined) return fail(name, 'quote.selection', { expected, actual: unknownBank })
   if (quote === undefined) return blocked(name)
   const signed = quote.attested.pcrSelect
-  const actual = isSame(signed, asked) ? expected : formatPcrSelection(signed)
+  const asAsked = isSame(signed, asked)
+  const actual = asAsked ? expected : formatPcrSelection(signed)
   const [judged] = asked
   const matches =
     judged !== undefined &&
     judged.pcrs.length > 0 &&
-    signed.length === asked.length &&
     isDistinct(signed) &&
+    (asAsked || isOtherwiseSame(signed, asked, judged))
+  return matches ? passed(name, expected, actual) : fail(name, 'quote.selection', { expected, actual })
+}
+
+/** The banks in another order, or without registers where they are not judged. */
+function isOtherwiseSame(signed: PcrSelection, asked: PcrSelection, judged: PcrSelection[number]): boolean {
+  return (
+    signed.length === asked.length &&
     asked.every((bank) => {
       const same = signed.find(({ hash }) => hash === bank.hash)
       if (same === undefined) return false
       return equalRegisters(same.pcrs, bank.pcrs) || (bank !== judged && same.pcrs.length === 0)
     })
-  return matches ? passed(name, expected, actual) : fail(name, 'quote.selection', { expected, actual })
+  )
 }
 
 function isSame(one: PcrSelection, other: PcrSelection): boolean {

@@ -44,6 +44,8 @@ export interface Comparison {
   readonly check: Check
   /** What reading the IMA log gave, where one came and PCR 10 is quoted. */
   readonly ima: ImaResult | undefined
+  /** PCR 10, where believed values show that it alone does not hold what the logs say. */
+  readonly alone?: Disagreement
 }
 
 const NAME = 'quote.digest'
@@ -77,7 +79,13 @@ export function compareDigest(input: DigestInput): Comparison {
   if (typeof believed === 'string' && ima?.isPart === true) {
     return refuse(indeterminate(NAME, 'ima.partial', { actual: believed }), ima.result)
   }
-  const missing = [...new Set(registers.map(({ bank }) => bank))].filter((bank) => !banks.has(bank))
+  const banksWithoutEvents = [...new Set(registers.map(({ bank }) => bank))].filter((bank) => !banks.has(bank))
+  // The first thing to ask of a mismatch: the kernel extends PCR 10, and its log says with what.
+  const isWithoutIma = input.ima === undefined && registers.some(({ bank, pcr }) => bank === judged && pcr === IMA_PCR)
+  const lacks = {
+    ...(banksWithoutEvents.length === 0 ? {} : { banksWithoutEvents }),
+    ...(isWithoutIma ? { imaLog: 'none came' } : {}),
+  }
   const where =
     typeof believed === 'string'
       ? believed
@@ -85,8 +93,16 @@ export function compareDigest(input: DigestInput): Comparison {
           bank === judged && pcr === IMA_PCR && ima !== undefined
             ? ima.value?.equals(quoted) === true
             : value !== undefined && equalBytes(value, quoted),
-        )
-  return refuse(disagreement(digest.signed, ours, where, missing), ima?.result)
+        ).map((each) => (each.bank === judged && each.pcr === IMA_PCR ? behindLog(each, ima?.result) : each))
+  const refused = refuse(disagreement(digest.signed, ours, where, lacks), ima?.result)
+  const [first, ...others] = typeof where === 'string' ? [] : where
+  const isAlone = first?.pcr === IMA_PCR && first.bank === judged && others.length === 0
+  return isAlone ? { ...refused, alone: first } : refused
+}
+
+/** The log leads somewhere, though not to what was quoted. */
+function behindLog(register: Disagreement, result: ImaResult | undefined): Disagreement {
+  return { ...register, replayed: result?.end ?? register.replayed }
 }
 
 function refuse(check: Check, ima: ImaResult | undefined): Comparison {
@@ -122,15 +138,14 @@ function disagreement(
   signed: Uint8Array,
   replayed: Uint8Array,
   where: readonly Disagreement[] | string,
-  missingBanks: readonly string[],
+  lacks: Readonly<Record<string, JsonValue>>,
 ): Check {
-  const log: Readonly<Record<string, JsonValue>> = missingBanks.length === 0 ? {} : { banksWithoutEvents: missingBanks }
   if (typeof where === 'string') {
-    const actual = { digest: toHex(replayed), localised: false, reason: where, ...log }
+    const actual = { digest: toHex(replayed), localised: false, reason: where, ...lacks }
     return fail(NAME, 'quote.digest_not_localised', { expected: { digest: toHex(signed) }, actual })
   }
   return fail(NAME, 'quote.digest', {
     expected: { digest: toHex(signed), pcrs: disagreementsAsPcrs(where, 'quoted') },
-    actual: { digest: toHex(replayed), pcrs: disagreementsAsPcrs(where, 'replayed'), ...log },
+    actual: { digest: toHex(replayed), pcrs: disagreementsAsPcrs(where, 'replayed'), ...lacks },
   })
 }

@@ -1,6 +1,10 @@
 import { isMap, isSeq, parseDocument } from 'yaml'
 import { TouchstoneError, toRfc3339 } from '../core/index.ts'
+import type { JsonValue } from '../core/index.ts'
+import { readJsonSet, withFields, writeJsonSet } from './json-reference.ts'
+import type { JsonEntry, JsonFields } from './json-reference.ts'
 import { parseReferences } from './policy.ts'
+import type { ReferenceSet } from './policy.ts'
 import { REFERENCE_STATES } from './reference-schema.ts'
 import type { ReferenceEntry, ReferenceState } from './reference-schema.ts'
 import { mappingEditor, unfit } from './yaml-edit.ts'
@@ -26,12 +30,20 @@ export interface Promoted {
 }
 
 /**
- * The text of a ReferenceSet with other states, and everything else as it was, to the byte: comments, order, quotes. Throws
+ * The text of a ReferenceSet with other states, and everything else as it was, to the byte: comments, order, quotes; of one in
+ * JSON, everything else that it says. Throws
  * `reference.not_found`, and `reference.unfit` for what cannot be done in that text. O(text).
  */
 export function promote(text: string, promotion: Promotion): Promoted {
   const [before, ...more] = parseReferences(text)
   if (before === undefined || more.length > 0) throw unfit('there is more than one document in it')
+  const made = readJsonSet(text) === undefined ? inYaml(text, before, promotion) : inJson(text, before, promotion)
+  const [after] = readAgain(made)
+  requirePromoted(before.entries, after?.entries ?? [], promotion)
+  return { text: made, changed: before.entries.filter((entry, index) => isOther(entry, after?.entries[index])).length }
+}
+
+function inYaml(text: string, before: ReferenceSet, promotion: Promotion): string {
   const document = parseDocument(text, { schema: 'failsafe' })
   const spec = document.getIn(['spec'])
   const entries = document.getIn(['spec', 'entries'])
@@ -39,19 +51,38 @@ export function promote(text: string, promotion: Promotion): Promoted {
   const edits = mappingEditor(text)
   const change = (node: unknown) => edits.set(node, fieldsOf(promotion, canaryOf(node) ?? canaryOf(spec)))
   if (promotion.which !== 'all') {
-    const chosen = before.entries.flatMap((entry, index) => (isMeant(entry, promotion) ? [index] : []))
-    if (chosen.length === 0) throw new TouchstoneError('reference.not_found')
-    for (const index of chosen) change(entries.items[index])
+    for (const index of chosenOf(before, promotion)) change(entries.items[index])
   } else {
     const own = entries.items.filter((item) => isMap(item) && item.has('state') && item.get('state') !== 'revoked')
     for (const item of own) change(item)
     // What has no state of its own has that of the set.
     if (own.length < entries.items.length || spec.has('state')) change(spec)
   }
-  const made = edits.text()
-  const [after] = readAgain(made)
-  requirePromoted(before.entries, after?.entries ?? [], promotion)
-  return { text: made, changed: before.entries.filter((entry, index) => isOther(entry, after?.entries[index])).length }
+  return edits.text()
+}
+
+/** Of a document in JSON no layout is kept, only what it says. */
+function inJson(text: string, before: ReferenceSet, promotion: Promotion): string {
+  const document = readJsonSet(text)
+  if (document === undefined) throw unfit('it has no entries')
+  const { spec } = document
+  const change = (node: JsonEntry) => withFields(node, jsonFieldsOf(promotion, node['canary'] ?? spec['canary']))
+  if (promotion.which !== 'all') {
+    const chosen = new Set(chosenOf(before, promotion))
+    const entries = spec.entries.map((entry, index) => (chosen.has(index) ? change(entry) : entry))
+    return writeJsonSet({ ...document, spec: { ...spec, entries } })
+  }
+  const hasOwn = (entry: JsonEntry) => entry['state'] !== undefined && entry['state'] !== 'revoked'
+  const entries = spec.entries.map((entry) => (hasOwn(entry) ? change(entry) : entry))
+  const isOfSet = spec['state'] !== undefined || !spec.entries.every(hasOwn)
+  const { entries: _, ...terms } = spec
+  return writeJsonSet({ ...document, spec: { ...(isOfSet ? change(terms) : terms), entries } })
+}
+
+function chosenOf({ entries }: ReferenceSet, promotion: Promotion): readonly number[] {
+  const chosen = entries.flatMap((entry, index) => (isMeant(entry, promotion) ? [index] : []))
+  if (chosen.length === 0) throw new TouchstoneError('reference.not_found')
+  return chosen
 }
 
 function isMeant({ value, label }: ReferenceEntry, { which }: Promotion): boolean {
@@ -104,6 +135,29 @@ function fieldsOf({ to, at, canary, until, thereafter }: Promotion, known: Writt
     ['until', to === 'deprecated' && until !== undefined ? toRfc3339(until) : undefined],
     ['thereafter', to === 'deprecated' && until !== undefined ? thereafter : undefined],
   ]
+}
+
+/** The same in JSON. */
+function jsonFieldsOf({ to, at, canary, until, thereafter }: Promotion, known: JsonValue | undefined): JsonFields {
+  const isEnding = to === 'deprecated' && until !== undefined
+  const { selector, percentage } = canary ?? {}
+  const before = isMapping(known) ? known : {}
+  const nodes = {
+    ...before,
+    ...(selector === undefined ? {} : { selector: { ...selector } }),
+    ...(percentage === undefined ? {} : { percentage }),
+  }
+  return [
+    ['state', to],
+    ['since', toRfc3339(at)],
+    ...(to === 'canary' && canary !== undefined && Object.keys(nodes).length > 0 ? [['canary', nodes] as const] : []),
+    ['until', isEnding ? toRfc3339(until) : undefined],
+    ['thereafter', isEnding ? thereafter : undefined],
+  ]
+}
+
+function isMapping(value: JsonValue | undefined): value is JsonEntry {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** As YAML reads it back, in a flow mapping too. */

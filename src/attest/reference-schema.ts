@@ -21,7 +21,7 @@ const canary = z
     percentage: percentage
       .optional()
       .describe(
-        'Of these nodes. Which ones depends on the set’s name and each node’s id; a larger share only adds nodes.',
+        'Of these nodes. Which ones depends on the set’s name and each node’s EK; a larger share only adds nodes.',
       ),
   })
   .refine((given) => given.selector !== undefined || given.percentage !== undefined, {
@@ -81,7 +81,7 @@ const fields = {
   ...lifecycle,
   state: lifecycle.state.describe('Of every entry; where an entry says otherwise, the more cautious of the two.'),
   provenance: provenance.optional(),
-  entries: z.array(entry).max(20_000),
+  entries: z.array(entry).max(250_000),
 }
 
 type GivenSet = z.output<z.ZodObject<typeof fields>>

@@ -46,7 +46,11 @@ export function checkBanks(
 const MAX_FINDINGS = 8
 
 /** `log.structure`: whatever the log says of itself that a whole log does not. */
-export function checkStructure(policy: Pick<Policy, 'log'>, log: EventLog, bank: ReplayBank | undefined): Check {
+export function checkStructure(
+  policy: { readonly log: Pick<Policy['log'], 'structure'> },
+  log: EventLog,
+  bank: ReplayBank | undefined,
+): Check {
   const name = 'log.structure'
   if (log.registers !== 'pcr') return fail(name, 'log.registers', { expected: 'pcr', actual: log.registers })
   if (bank === undefined) return fail(name, 'eventlog.bank_missing', { actual: [...log.banks] })

@@ -57,7 +57,7 @@ export function replaySelection(selection: PcrSelection, log: EventLog): Replaye
 /** TPM 2.0 Library Part 1 section 17; PCR 17 to 22 hold ones until a dynamic launch. */
 function initialValue(bank: HashName, pcr: number, locality: number): Buffer | undefined {
   if (!isReplayBank(bank)) return undefined
-  const value = Buffer.alloc(HASHES[bank].size, pcr >= 17 && pcr <= 22 ? 0xff : 0)
+  const value = Buffer.allocUnsafe(HASHES[bank].size).fill(pcr >= 17 && pcr <= 22 ? 0xff : 0)
   if (pcr === 0) value.writeUInt8(locality, value.byteLength - 1)
   return value
 }

@@ -9,8 +9,11 @@ import type { Terms } from './rule-terms.ts'
 /** What the verifier has on record of the node, whatever its evidence says. */
 export interface NodeFacts {
   readonly nodeId?: string
-  /** Absent where the node only claims it. */
+  /** SHA-256 of the SubjectPublicKeyInfo of the EK that its AK is a child of, hex. */
+  readonly ekSha256?: string
+  /** Absent where the node only claims it; the serial, too. */
   readonly model?: string
+  readonly serial?: string
   readonly labels: Readonly<Record<string, string>>
 }
 

@@ -11,9 +11,9 @@ export interface AuthenticatedBoot {
   readonly facts: BootFacts
   /** Quoted registers of the judged bank that at least one event extended. */
   readonly registers: ReadonlyMap<number, Uint8Array>
-  /** Events of quoted registers by their index, with their digests in the judged bank. */
-  readonly events: ReadonlyMap<number, AnnotatedEvent>
-  /** The same as claims: derived when somebody asks, because most policies never do. */
+  /** Events of quoted registers by their index, with their digests in the judged bank: made when a check points at one. */
+  readonly events: () => ReadonlyMap<number, AnnotatedEvent>
+  /** The facts as claims: derived when somebody asks, because most policies never do. */
   readonly claims: () => BootClaims
 }
 
@@ -345,7 +345,7 @@ function secureBootFlag(flag: Flag): RuleRow {
 
 function variableEvent({ events }: AuthenticatedBoot, names: readonly string[]): EventRef | undefined {
   for (const name of names) {
-    for (const annotated of events.values()) {
+    for (const annotated of events().values()) {
       const { binding, content } = annotated
       if (binding === 'bound' && content?.kind === 'variable' && content.variable.name === name)
         return eventRef(annotated)
@@ -444,7 +444,7 @@ function placedDigest(
 }
 
 function describedEvent({ events }: AuthenticatedBoot, index: number): EventRef | undefined {
-  const annotated = events.get(index)
+  const annotated = events().get(index)
   return annotated && eventRef(annotated)
 }
 
@@ -474,7 +474,7 @@ class Shown implements Observed {
 }
 
 function eventDigest(boot: AuthenticatedBoot, event: EventRef): Observed {
-  return { value: toHex(boot.events.get(event.index)?.digest ?? Buffer.alloc(0)), event }
+  return { value: toHex(boot.events().get(event.index)?.digest ?? Buffer.alloc(0)), event }
 }
 
 function bootNumber(number: number): string {

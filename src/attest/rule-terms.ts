@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { TrustClaim } from '../core/index.ts'
+import { didYouMean } from './closest.ts'
 import { MAX_TEMPLATE, parseMessage, PLACEHOLDER_NAMES } from './message.ts'
 import type { MessageTemplate } from './message.ts'
 
@@ -54,7 +55,8 @@ const sets = z
     if (named !== undefined) return { value: named.value, of: named.claim }
     const value = /^[1-9][0-9]{1,2}$/.test(text) ? Number(text) : 0
     if (value >= WARNING && value <= LARGEST && value !== CRYPTOGRAPHIC) return { value }
-    context.addIssue({ code: 'custom', message: SETS_EXPECTED })
+    const meant = didYouMean(text, Object.keys(NAMED_VALUES))
+    context.addIssue({ code: 'custom', message: meant === '' ? SETS_EXPECTED : `there is no value ${text}${meant}` })
     return z.NEVER
   })
   .describe('What a failure sets the claim to: 32 to 127, or a name of AR4SI such as unrecognized_rt.')

@@ -1,9 +1,11 @@
 import type { Check, ErrorCode } from '../core/index.ts'
 import { commandLineFault } from './command-line.ts'
+import { HOUSE } from './document-schema.ts'
 import { evaluateExpressions } from './expression-checks.ts'
+import type { ExpressionRule } from './expression-rules.ts'
 import { expectation, isCertificateOf, match } from './matchers.ts'
 import type { Finding, ValueKind } from './matchers.ts'
-import { fail, indeterminate, judge, pass, warn } from './outcome.ts'
+import { fail, indeterminate, pass, warn } from './outcome.ts'
 import type { Policy, Rule } from './policy.ts'
 import { rememberedValues } from './references.ts'
 import { ruleCheck, UNPROVEN } from './rule-check.ts'
@@ -24,8 +26,6 @@ const HOUSE_MATCHERS: Readonly<Record<string, Matcher>> = {
   'secureBoot.auditMode': { is: false, onFailure: 'deny' },
   'firmware.actions': { anyOf: ['Entering ROM Based Setup'], whenEmpty: 'pass', onFailure: 'deny' },
 }
-
-const HOUSE = 'house'
 
 const HOUSE_RULES: readonly Rule[] = RULES.flatMap((row) => {
   const matcher = HOUSE_MATCHERS[row.fact]
@@ -51,13 +51,37 @@ export function checkRules(input: RuleInput): Check[] {
   ]
 }
 
-/** `policy.evaluated`: a policy that was configured and not evaluated is a failure, whatever the reason. */
+/**
+ * `policy.evaluated`: a policy that was configured and not evaluated is a failure, whatever the reason; one of which no rule
+ * counts is a warning, because then nothing was judged, and what nobody judged is not affirmed.
+ */
 export function checkEvaluated(policy: Policy, checks: readonly Check[]): Check {
+  const name = 'policy.evaluated'
   const asked = [...policy.rules, ...policy.expressions].map(({ terms }) => terms.id)
   const evaluated = new Set(checks.map(({ check, rule }) => (check === 'policy.rule' ? rule : undefined)))
   const missed = asked.filter((id) => !evaluated.has(id)).map((id) => id.slice(policy.name.length + 1))
   const detail = { expected: { rules: asked.length }, actual: { rules: asked.length - missed.length, missed } }
-  return judge(asked.length > 0 && missed.length === 0, 'policy.evaluated', 'policy.not_evaluated', detail)
+  if (asked.length === 0 || missed.length > 0) return fail(name, 'policy.not_evaluated', detail)
+  if (judgesBoot(policy)) return pass(name, detail)
+  return warn(name, 'policy.nothing_enforced', {
+    expected: 'a rule over the boot that is enforced',
+    actual: { enforced: 0, ...detail.actual },
+  })
+}
+
+/**
+ * Whether a rule that counts reads what the evidence says. What expressions read of `node` is the operator's own record, which
+ * no boot can contradict.
+ */
+export function judgesBoot({ rules, expressions }: Pick<Policy, 'rules' | 'expressions'>): boolean {
+  return (
+    rules.some(({ terms }) => terms.mode === 'enforce') ||
+    expressions.some(({ terms, expression }) => terms.mode === 'enforce' && readsEvidence(expression))
+  )
+}
+
+function readsEvidence({ reads, registers }: ExpressionRule['expression']): boolean {
+  return registers.length > 0 || reads.some(({ path }) => !path.startsWith('node.'))
 }
 
 interface Read {

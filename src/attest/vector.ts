@@ -36,6 +36,7 @@ const IMPACTS: Readonly<Record<string, Impact>> = {
   'pcr.zero': UNMEASURED,
   'pcr.measured': UNMEASURED,
   'log.structure': UNMEASURED,
+  'log.userspace': UNMEASURED,
   'ima.replay': { claims: ['executables'], fail: 96, warn: 32 },
   'ima.structure': { claims: ['executables'], fail: 96, warn: 32 },
   'ima.boot-aggregate': { claims: ['executables'], fail: 96, warn: 32 },

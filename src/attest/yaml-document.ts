@@ -1,5 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml'
 import type { Document, ParsedNode } from 'yaml'
+import { looksLikeJson, MAX_JSON_BYTES, readJson } from './json-text.ts'
 
 /** Something wrong in a document: where (1-based), at which field, and what. */
 export interface Fault {
@@ -15,7 +16,7 @@ interface Position {
   readonly column: number
 }
 
-type YamlValue = string | readonly YamlValue[] | { readonly [key: string]: YamlValue }
+export type YamlValue = string | readonly YamlValue[] | { readonly [key: string]: YamlValue }
 type Path = readonly PropertyKey[]
 
 /** One document: plain strings, lists and mappings, and where each came from. */
@@ -42,17 +43,45 @@ interface Scan {
 /**
  * Reads YAML 1.2 in which every scalar stays the string that was written (`1.10`, `no` and `0x1f` included): the schema
  * types it, not the parser. Anchors, aliases, tags, merge keys and duplicate keys are faults, and so is nesting or size
- * beyond the bounds. With any fault there are no documents.
+ * beyond the bounds. With any fault there are no documents. One document in JSON is read by a reader of its own, and may be
+ * larger.
  */
 export function readYaml(text: string): { readonly documents: readonly YamlDocument[]; readonly faults: Fault[] } {
+  const json = looksLikeJson(text) && Buffer.byteLength(text) <= MAX_JSON_BYTES ? readJson(text) : undefined
+  if (json !== undefined) return jsonDocument(json, text)
   if (Buffer.byteLength(text) > MAX_BYTES) {
-    return { documents: [], faults: [{ line: 1, column: 1, path: '', message: `larger than ${MAX_BYTES} bytes` }] }
+    const message = `larger than ${MAX_BYTES} bytes; as one document in JSON it may have ${MAX_JSON_BYTES}`
+    return { documents: [], faults: [{ line: 1, column: 1, path: '', message }] }
   }
   const scan: Scan = { lines: new LineCounter(), faults: [], nodes: 0 }
   const parsed = parse(text, scan.lines)
   if (parsed === undefined) report(scan, 0, [], TOO_DEEP_FOR_US)
   const documents = (parsed ?? []).map((document) => readDocument(scan, document, text))
   return scan.faults.length > 0 ? { documents: [], faults: scan.faults } : { documents, faults: [] }
+}
+
+function jsonDocument(json: NonNullable<ReturnType<typeof readJson>>, text: string): ReturnType<typeof readYaml> {
+  if ('problem' in json) {
+    return { documents: [], faults: [{ ...positionIn(text, json.offset), path: '', message: json.problem }] }
+  }
+  const { value, offsetOf: offset, offsetWithin: inner } = json
+  const document: YamlDocument = {
+    value,
+    locate: (path, key) => positionIn(text, offset(path, key)),
+    locateWithin: (path, at) => positionIn(text, inner(path, at)),
+  }
+  return { documents: [document], faults: [] }
+}
+
+/** O(offset). */
+function positionIn(text: string, offset: number): Position {
+  let line = 1
+  let begin = 0
+  for (let next = text.indexOf('\n'); next >= 0 && next < offset; next = text.indexOf('\n', begin)) {
+    line += 1
+    begin = next + 1
+  }
+  return { line, column: offset - begin + 1 }
 }
 
 /** `undefined`: nested so deep that the parser's own recursion ends. */
@@ -201,6 +230,8 @@ export function formatPath(path: Path): string {
 
 /** Cuts a stream of YAML documents apart without changing a byte of any; judging them is the parser's. */
 export function splitDocuments(text: string): readonly string[] {
+  // One document in JSON is one, and may be large.
+  if (text.length > MAX_BYTES) return [text]
   const documents = parseAllDocuments(text, { uniqueKeys: false })
   if (!Array.isArray(documents)) return []
   return documents.map(({ range }) => text.slice(range[0], range[2])).filter((part) => part.trim() !== '')

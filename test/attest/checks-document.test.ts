@@ -47,6 +47,7 @@ const cases: Readonly<Record<string, AppraisalInput>> = {
   'Secure Boot off': evidenceOf(recordedBoot('secureboot-off')),
   'the log of another boot': { ...good, eventLog: recordedBoot('cmdline').eventLog },
   'no IMA log': without(good, 'imaLog'),
+  'a log of systemd that measured nothing yet': { ...good, userspaceLog: Buffer.alloc(0) },
   'no EK': without(good, 'ek'),
   'another nonce': { ...good, nonce: Buffer.alloc(16, 1) },
   'another key': { ...good, ak: { public: fakeTpm().akBytes } },

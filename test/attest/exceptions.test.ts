@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { appraise } from '../../src/attest/appraise.ts'
 import type { Appraisal } from '../../src/attest/appraise.ts'
+import { endException } from '../../src/attest/exception-edit.ts'
 import { exceptionDoubts, exceptionFault } from '../../src/attest/exceptions.ts'
 import { explainCheck } from '../../src/attest/explain.ts'
 import { reviewPolicies } from '../../src/attest/policy-review.ts'
@@ -261,3 +262,21 @@ for (const [what, spec, path] of [
     )
   })
 }
+
+test('a document is ended where it stands, in YAML and in JSON, and says what it said otherwise', () => {
+  const at = EXPIRES - 5000
+  const text = exceptionText().replace(/^ {2}expires:.*$/m, (line) => `${line} # ask first`)
+  const ended = endException(text, at)
+  assert.equal(parseException(ended).expires, at)
+  assert.match(ended, /^ {2}expires: "20\S+Z" # ask first$/m)
+  const { name, rules, nodes, owner, reason } = parseException(text)
+  const json = JSON.stringify({
+    apiVersion: 'touchstone/v1',
+    kind: 'PolicyException',
+    metadata: { name },
+    spec: { rules, nodes, owner, reason, expires: '2026-12-24' },
+  })
+  const endedJson = endException(json, at)
+  assert.doesNotThrow(() => JSON.parse(endedJson))
+  assert.equal(parseException(endedJson).expires, at)
+})

@@ -36,3 +36,12 @@ test('every check that does not pass is explained in a sentence with a hint, eve
 test('a check of a code that this build does not know is explained all the same', () => {
   assert.equal(explainCheck({ check: 'moon.phase', outcome: 'fail', code: 'moon.full' }), 'moon.phase: failed.')
 })
+
+test('lists and mappings are shown in words, digests by their first digits', () => {
+  const actual = { digest: 'ab'.repeat(32), localised: false, banksWithoutEvents: ['sha384'], reason: '' }
+  const sentence = explainCheck({ check: 'quote.digest', outcome: 'fail', expected: [], actual })
+  assert.match(
+    sentence,
+    /expected nothing, got digest (?:ab){8}…, localised false, banks without events sha384, reason nothing/,
+  )
+})

@@ -105,7 +105,11 @@ test('a line that was made unreadable makes what is said of all lines unknown', 
 })
 
 test('quote, node and IMA log have their variables', () => {
-  const input = { ...evidenceOf(honest), node: { model: 'edge-100', labels: { site: 'lab' } } }
+  const ek = 'ab'.repeat(32)
+  const input = {
+    ...evidenceOf(honest),
+    node: { ekSha256: ek, model: 'edge-100', serial: 'E7', labels: { site: 'lab' } },
+  }
   const prior = { clock: 1n, resetCount: 2, restartCount: 0, firmwareVersion: 0x2019102300163636n }
   assert.equal(
     outcomeOf('quote.safe && quote.resetCount == 3 && quote.restartCount == 1 && quote.clock == 5000'),
@@ -115,6 +119,11 @@ test('quote, node and IMA log have their variables', () => {
   assert.equal(outcomeOf('quote.resetsSinceLast == 1', { ...input, prior }), 'pass')
   assert.equal(outcomeOf('quote.resetsSinceLast == 1', input), 'indeterminate policy.expression_unknown')
   assert.equal(outcomeOf('node.model == "edge-100" && node.labels.site in ["lab", "field"]', input), 'pass')
+  assert.equal(outcomeOf(`node.ek == "${ek}" && node.serial == "E7"`, input), 'pass')
+  assert.equal(
+    outcomeOf('node.ek == "x"', { ...input, node: { labels: {} } }),
+    'indeterminate policy.expression_unknown',
+  )
   assert.equal(outcomeOf('node.labels.owner == "a"', input), 'indeterminate policy.expression_unknown')
   assert.equal(outcomeOf('ima.covered > 0 && ima.covered <= ima.entries', input), 'pass')
 })
@@ -135,10 +144,30 @@ test('a rule that is only monitored shows its outcome, and changes nothing', () 
 test('a monitored rule affirms nothing either, and does not take the place of what the house asks', () => {
   const policy = policyOf(`  pcrs: sha256:0-15\n  secureBoot: { enabled: { is: true, mode: monitor } }`)
   const good = appraise({ ...evidenceOf(honest), policy })
-  assert.equal(good.vector.configuration, undefined)
+  assert.deepEqual([good.status, good.vector.configuration], ['warning', 32])
   const off = appraise({ ...evidenceOf(recordedBoot('secureboot-off')), policy })
   assert.equal(off.checks.find(({ rule }) => rule === 'house/secureBoot.enabled')?.outcome, 'warn')
   assert.equal(off.status, 'warning')
+})
+
+test('where no rule counts, nothing was judged: the verdict says so, and is no better than a warning', () => {
+  const all = 'boot.secureBoot.enabled'
+  const cases = {
+    [`secureBoot: { enabled: { is: true, mode: monitor } }`]: 'warn',
+    [`rules: [{ name: r, expression: '${all}', mode: monitor }]`]: 'warn',
+    [`rules: [{ name: r, expression: 'node.model == "m"' }]`]: 'warn',
+    [`rules: [{ name: r, expression: 'node.model == "m" && ${all}', claim: configuration }]`]: 'pass',
+    [`rules: [{ name: r, expression: 'pcrs[7] != ""' }]`]: 'pass',
+    [`secureBoot: { enabled: { is: true, onFailure: warn } }`]: 'pass',
+  }
+  for (const [spec, outcome] of Object.entries(cases)) {
+    const input = { ...evidenceOf(honest), node: { model: 'm', labels: {} } }
+    const { status, checks } = appraise({ ...input, policy: policyOf(`  pcrs: sha256:0-15\n  ${spec}`) })
+    const check = checks.find((each) => each.check === 'policy.evaluated')
+    const code = outcome === 'warn' ? 'policy.nothing_enforced' : undefined
+    assert.deepEqual([check?.outcome, check?.code], [outcome, code], spec)
+    assert.equal(status, outcome === 'warn' ? 'warning' : 'affirming', spec)
+  }
 })
 
 test('a failure sets the claim that the rule speaks for, to the value that it says', () => {

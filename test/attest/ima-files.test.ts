@@ -249,6 +249,16 @@ test('what must be signed must be, though the list knows it, and though it is ex
   assert.deepEqual(said(appraiseIma(both, [good]), 'ima.files'), ['pass'])
 })
 
+test('what is remembered of a good signature is not found for the same bytes in other fields', () => {
+  const digest = labelled(digestOf('sha256', 'tool'))
+  const good = rsa.sign('tool')
+  const moved = Buffer.concat([good.subarray(0, 9), digest.subarray(-1), good.subarray(9)])
+  moved.writeUInt16BE(moved.byteLength - 9, 7)
+  const entry = imaEntry({ template: 'ima-sig', fields: [digest.subarray(0, -1), '/bin/tool\0', moved] })
+  assert.deepEqual(said(appraiseIma(signed, [fileEntry('/bin/tool', 'tool', good)]), 'ima.files'), ['pass'])
+  assert.deepEqual(said(appraiseIma(signed, [entry]), 'ima.files'), ['fail ima.signature /bin/tool'])
+})
+
 test('a revoked file fails though it is signed', () => {
   const entry = fileEntry('/bin/bad', 'bad', rsa.sign('bad'))
   assert.deepEqual(said(appraiseIma(signed, [entry]), 'ima.files'), ['fail policy.revoked /bin/bad'])

@@ -200,6 +200,14 @@ deviceMapper: { rootHashes: { anyOf: [aa] }, targets: [verity] }`,
   assert.ok(JSON.stringify(imaState).length < 100_000)
 })
 
+test('a state from before kernels were counted is gone on from', () => {
+  const { imaState } = appraise(imaEvidence(policy, GOOD))
+  assert.ok(imaState)
+  const older = JSON.stringify(imaState).replaceAll(',"restarts":0', '')
+  assert.notEqual(older, JSON.stringify(imaState))
+  assert.deepEqual(readImaState(older), imaState)
+})
+
 test('a state that another program wrote is none', () => {
   const { imaState } = follow(GOOD, undefined)
   assert.deepEqual(stored(imaState), JSON.parse(JSON.stringify(imaState)))

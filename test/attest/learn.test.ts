@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { appraise } from '../../src/attest/appraise.ts'
-import { learnPolicy } from '../../src/attest/learn.ts'
+import { learnBoots, learnPolicy } from '../../src/attest/learn.ts'
 import { parsePolicy } from '../../src/attest/policy.ts'
 import { firstFailure, isTouchstoneError } from '../../src/core/index.ts'
 import { sharedData, SKIP_WITHOUT_SHARED_DATA } from '../fixtures/shared-data.ts'
@@ -91,3 +91,21 @@ test(
     }
   },
 )
+
+test('a log that contradicts itself is named, for no boot with it passes; and so is one that cannot be read', () => {
+  const good = recordedBoot('honest').eventLog
+  const edited = Buffer.from(good)
+  edited.write('/bin/sh', good.indexOf('lockdown=integrity', good.indexOf('kernel_cmdline: ')))
+  const logs = [
+    { label: 'good.bin', eventLog: good },
+    { label: 'edited.bin', eventLog: edited },
+  ]
+  const { contradictory } = learnBoots({ name: 'learned', logs })
+  assert.deepEqual(
+    contradictory.map(({ label }) => label),
+    ['edited.bin'],
+  )
+  assert.match(contradictory[0]?.why ?? '', /payload_mismatch/)
+  const cut = { label: 'cut.bin', eventLog: good.subarray(0, -1) }
+  assert.throws(() => learnBoots({ name: 'learned', logs: [...logs, cut] }), /^TouchstoneError: cut\.bin: /)
+})

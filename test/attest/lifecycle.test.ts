@@ -16,7 +16,8 @@ const OTHER = 'ab'.repeat(32)
 const ID = '0198f3c2-0000-7000-8000-000000000001'
 const at = (time: string) => Date.parse(time)
 const NOW = at('2026-11-23T12:00:00Z')
-const LAB = { nodeId: ID, labels: { site: 'lab' } }
+const EK = 'ec'.repeat(32)
+const LAB = { ekSha256: EK, labels: { site: 'lab' } }
 
 /** Sets whose spec begins with `spec`, with one entry of these fields, and what comes of it. */
 function setOf(entry: string, spec = '', name = 'dbx', value = DBX): string {
@@ -33,7 +34,7 @@ function judged(text: string, circumstances: Circumstances = { now: NOW, node: L
     ...(now === undefined ? {} : { now }),
     ...(node === undefined
       ? {}
-      : { node: { labels: node.labels, ...(node.nodeId === undefined ? {} : { nodeId: node.nodeId }) } }),
+      : { node: { labels: node.labels, ...(node.ekSha256 === undefined ? {} : { ekSha256: node.ekSha256 }) } }),
   })
   const check = ruleCheck(appraisal, 'secureBoot.dbx')
   return { ...check, result: [check.outcome, check.code ?? ''].join(' ').trim(), status: appraisal.status }
@@ -139,6 +140,8 @@ test('without the node a canary cannot be judged, unless its labels or its share
   assert.equal(judged(setOf(labelled), { now: NOW }).result, nobody)
   assert.equal(judged(setOf(labelled), { now: NOW, node: { labels: { site: 'lab' } } }).result, 'pass')
   assert.equal(judged(setOf(share), { now: NOW, node: { labels: {} } }).result, nobody)
+  assert.equal(judged(setOf(share), { now: NOW, node: { nodeId: ID, labels: {} } }).result, nobody)
+  assert.notEqual(judged(setOf(share), { now: NOW, node: { ekSha256: EK, labels: {} } }).result, nobody)
   assert.equal(judged(setOf(', validUntil: 2030-01-01'), { node: LAB }).result, nobody)
   assert.equal(judged(setOf(share), { now: NOW }).status, 'contraindicated')
 })
@@ -150,24 +153,24 @@ test('entries that a database must have may be undetermined, which is no pass', 
     judged(setOf(canary, '', 'dbx', OTHER), { now: NOW, node }, rule).result
   assert.equal(absent(undefined), 'indeterminate policy.reference_undetermined')
   assert.equal(absent(LAB), 'fail policy.entries_missing')
-  assert.equal(absent({ nodeId: ID, labels: {} }), 'pass')
+  assert.equal(absent({ ekSha256: EK, labels: {} }), 'pass')
 })
 
 const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/)
 
 test('raising the percentage only ever adds nodes', () => {
-  const chosen = (set: string, percentage: number, nodeId: string) => {
+  const chosen = (set: string, percentage: number, ekSha256: string) => {
     const entry = { value: 'v', state: 'canary' as const, canary: { percentage } }
-    const [inForce] = setsInForce([{ name: set, entries: [entry] }], { now: 0, node: { nodeId, labels: {} } })
+    const [inForce] = setsInForce([{ name: set, entries: [entry] }], { now: 0, node: { ekSha256, labels: {} } })
     return inForce?.entries[0]?.state === 'active'
   }
   const share = fc.integer({ min: 0, max: 10_000 }).map((hundredths) => hundredths / 100)
   fc.assert(
-    fc.property(name, fc.uuid({ version: 7 }), share, share, (set, nodeId, a, b) => {
+    fc.property(name, fc.stringMatching(/^[0-9a-f]{64}$/), share, share, (set, ek, a, b) => {
       const [less, more] = a < b ? [a, b] : [b, a]
-      assert.ok(!chosen(set, less, nodeId) || chosen(set, more, nodeId))
-      assert.ok(chosen(set, 100, nodeId) && !chosen(set, 0, nodeId))
-      assert.equal(chosen(set, a, nodeId), chosen(set, a, nodeId))
+      assert.ok(!chosen(set, less, ek) || chosen(set, more, ek))
+      assert.ok(chosen(set, 100, ek) && !chosen(set, 0, ek))
+      assert.equal(chosen(set, a, ek), chosen(set, a, ek))
     }),
   )
 })
@@ -191,7 +194,7 @@ test('files of an allow-list have a life like every other value, and are judged 
   const under = (more: string, node: Circumstances['node'], now = NOW) => {
     const list = `${HEAD}metadata: { name: os }\nspec: { entries: [${entry}${more} }] }\n`
     const policy = imaPolicy('allow: { references: [os] }', `---\n${list}`)
-    const circumstances = { now, ...(node === undefined ? {} : { node: { labels: node.labels, nodeId: ID } }) }
+    const circumstances = { now, ...(node === undefined ? {} : { node: { labels: node.labels, ekSha256: EK } }) }
     const said = checksNamed(
       appraise({ ...imaEvidence(policy, [fileEntry('/bin/sh', 'shell')]), ...circumstances }),
       'ima.files',
@@ -210,7 +213,7 @@ test('files of an allow-list have a life like every other value, and are judged 
     imaBasis({
       policy: here.policy,
       now: NOW,
-      ...(node === undefined ? {} : { node: { labels: node.labels, nodeId: ID } }),
+      ...(node === undefined ? {} : { node: { labels: node.labels, ekSha256: EK } }),
     })
   assert.equal(basis(LAB), basis({ labels: { site: 'lab', more: 'x' } }))
   assert.notEqual(basis(LAB), basis({ labels: {} }))
@@ -231,7 +234,7 @@ test('the same objects are answered for as long as no entry changes, for every n
   const [set] = parseReferences(setOf(', state: canary, canary: { selector: { site: lab } }, validUntil: 2027-01-01'))
   assert.ok(set !== undefined)
   const stand = (now: number, labels: Record<string, string>) =>
-    setsInForce([set], { now, node: { nodeId: ID, labels } })[0]
+    setsInForce([set], { now, node: { ekSha256: EK, labels } })[0]
   const first = stand(NOW, { site: 'lab' })
   assert.equal(stand(NOW + 1, { site: 'lab', more: 'x' }), first)
   assert.notEqual(stand(NOW, { site: 'north' }), first)

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { appraise } from '../../src/attest/appraise.ts'
 import type { GuestContext } from '../../src/attest/guest.ts'
+import type { KnownHost } from '../../src/attest/known-host.ts'
 import type { LinkedEvidence } from '../../src/wire/link.ts'
 import { parsePcrSelection } from '../../src/tpm/index.ts'
 import { batchLeaf, merkleTree } from '../../src/wire/index.ts'
+import { digestOf } from '../eventlog/build-log.ts'
+import { phases, userspaceLog } from '../eventlog/userspace-records.ts'
 import { honest, recordedBoot } from './case.ts'
 import { fakeTpm } from './evidence.ts'
 import { contextOf, guestNamed, hostNamed, linksOf, NOW } from './hosted.ts'
@@ -157,6 +160,25 @@ test('PCR 10 may be left out when the host’s own log says what the others hash
   assert.deepEqual(faults(one, contextOf(one, measuring, linkOf(one, linksOf(measuring, [one])))), {
     'link.host-state': 'link.host_state_changed',
   })
+})
+
+test('what systemd measured on the host counts as far as its verdict covers it', () => {
+  const measuring = hostNamed('node-a', parsePcrSelection('sha256:0-15'))
+  const extended = phases
+    .slice(0, 2)
+    .map(({ string }) => digestOf('sha256', string))
+    .reduce((value, digest) => digestOf('sha256', Buffer.concat([value, digest])), Buffer.alloc(32))
+  const pcrs = { ...honest.pcrs, sha256: { ...honest.pcrs['sha256'], 11: extended.toString('hex') } }
+  const link = linkOf(one, linksOf(measuring, [one], [one], { pcrs }))
+  const stateOf = (userspace: KnownHost['userspace']) => {
+    const known = { ...measuring.known, eventLog: honest.eventLog, userspace }
+    return faults(one, contextOf(one, { ...measuring, known }, link))
+  }
+  const log = userspaceLog(...phases)
+  assert.deepEqual(stateOf({ log, records: 2 }), {})
+  for (const userspace of [{ log, records: 3 }, undefined]) {
+    assert.deepEqual(stateOf(userspace), { 'link.host-state': 'link.host_state_changed' })
+  }
 })
 
 test('without a verdict of the host there is nothing to compare its state with', () => {

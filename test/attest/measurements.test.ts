@@ -341,3 +341,12 @@ test('a verifier asks for the policy’s registers, and for PCR 0 to 7 of every 
   ])
   assert.deepEqual(selectionToAsk(parsePcrSelection('sha256:0-15'), ['sha256', 'sha1']).length, 2)
 })
+
+test('a rule behind a signature that is not genuine is blocked by that, and does not miss registers', () => {
+  const input = evidenceOf(honest)
+  const signature = Buffer.from(input.signature)
+  signature.writeUInt8(signature.readUInt8(10) ^ 1, 10)
+  const { checks } = appraise({ ...input, signature })
+  const rules = checks.filter(({ check }) => check === 'policy.rule')
+  assert.deepEqual([...new Set(rules.map(({ code }) => code))], ['policy.unauthenticated'])
+})

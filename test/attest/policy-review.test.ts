@@ -72,6 +72,11 @@ test('a policy of which every rule is only monitored is a warning', () => {
   assert.match(finding, /warning spec: every rule is only monitored/)
 })
 
+test('a policy whose rules read nothing of the evidence is a warning', () => {
+  const [finding = ''] = review({ 'a.yaml': `${HEAD}  rules: [{ name: r, expression: 'node.model == "m"' }]\n` })
+  assert.match(finding, /warning spec: no rule that counts reads anything of the evidence/)
+})
+
 test('faults of a file come first, and it is reviewed no further', () => {
   const found = review({ 'a.yaml': images.replace('references', 'referenses') })
   assert.deepEqual(

@@ -57,6 +57,15 @@ test('reference sets read with the state of each value, active unless it says ot
   )
 })
 
+test('nothing may bear the name by which verdicts call the verifier’s own rules', () => {
+  const message = 'house is the verifier’s own name for what it asks of every node: take another'
+  const named = (text: string) => text.replace(/name: (?:fleet|images)/, 'name: house')
+  assert.deepEqual(faultsOf(named(MINIMAL)), [`3:19 metadata.name: ${message}`])
+  assert.deepEqual(faultsOf(named(REFERENCES)), [`3:19 metadata.name: ${message}`])
+  const nested = `${MINIMAL}  references: [{ name: house, entries: [] }]\n`
+  assert.deepEqual(faultsOf(nested), [`7:24 spec.references[0].name: ${message}`])
+})
+
 test('reference sets beside a policy in one text come with it', () => {
   const policy = parsePolicy(`${MINIMAL}---\n${REFERENCES}`)
   assert.deepEqual(
@@ -150,6 +159,34 @@ const refused: Readonly<Record<string, readonly [string, string]>> = {
     `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabeld: { is: true } } }\n`,
     '4:43 spec.secureBoot.enabeld: unknown field; did you mean enabled?',
   ],
+  'a field that is misspelt in a part that several rules share': [
+    `${HEAD}spec: { pcrs: "sha256:0-15", kernel: { commandLine: { anyOf: [a], parameters: { alowed: [a], required: [b] } } } }\n`,
+    '4:81 spec.kernel.commandLine.parameters.alowed: unknown field; did you mean allowed?',
+  ],
+  'a word that is misspelt, with what was meant': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true, mode: enforc } } }\n`,
+    '4:70 spec.secureBoot.enabled.mode: expected enforce or monitor; did you mean enforce?',
+  ],
+  'a value by a name that is misspelt': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true, sets: unsafe_confg } } }\n`,
+    '4:70 spec.secureBoot.enabled.sets: there is no value unsafe_confg; did you mean unsafe_config?',
+  ],
+  'a bank that is misspelt': [
+    `${HEAD}spec: { pcrs: "sha265:0-7", secureBoot: { enabled: { is: true } } }\n`,
+    '4:15 spec.pcrs: PCR selection "sha265:0-7": a bank is written as hash:registers; did you mean sha256?',
+  ],
+  'a register that there is not': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", pcr: { "24": { anyOf: [${DIGEST}] } } }\n`,
+    '4:42 spec.pcr.24: expected a register number, 0 to 23',
+  ],
+  'a text where fields are expected': [
+    `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: true } }\n`,
+    '4:52 spec.secureBoot.enabled: expected fields (is, name, claim, sets, onFailure, mode, …), and this is a text',
+  ],
+  'a text where a list is expected': [
+    `${HEAD}spec: { pcrs: "sha256:0-15", boot: { applications: { references: images } } }\n`,
+    '4:66 spec.boot.applications.references: expected a list, and this is a text',
+  ],
   'a kind that is misspelt, with what was meant': [
     'apiVersion: touchstone/v1\nkind: AttestationPolici\n',
     '2:7 kind: expected AttestationPolicy, ReferenceSet or PolicyException; did you mean AttestationPolicy?',
@@ -181,6 +218,10 @@ const refused: Readonly<Record<string, readonly [string, string]>> = {
   'two rules of one name': [
     `${HEAD}spec: { pcrs: "sha256:0-7", secureBoot: { enabled: { is: true, name: a } }, rules: [{ name: a, expression: quote.safe }] }\n`,
     '4:93 spec.rules[0].name: another rule is called a',
+  ],
+  'a rule by the name of a part of spec.ima': [
+    `${HEAD}spec: { pcrs: "sha256:0-15", ima: { violations: warn }, rules: [{ name: ima.violations, expression: quote.safe }], secureBoot: { enabled: { is: true } } }\n`,
+    '4:73 spec.rules[0].name: names that begin with ima. are those of the parts of spec.ima: take another',
   ],
   'a range that is empty': [
     `${HEAD}spec: { pcrs: "sha256:0-7", firmware: { version: { atLeast: 1.10, below: 1.9 } } }\n`,

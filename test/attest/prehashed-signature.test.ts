@@ -43,6 +43,19 @@ for (const [name, { publicKey, privateKey }] of Object.entries(keys)) {
   })
 }
 
+test('a digest with bytes behind it, or without its last ones, is none that was signed', () => {
+  for (const { publicKey, privateKey } of Object.values(keys)) {
+    for (const algorithm of ['sha256', 'sha384', 'sha512'] as const) {
+      const message = Buffer.from('message')
+      const digest = digestOf(algorithm, message)
+      const signature = sign(algorithm, message, privateKey)
+      for (const other of [Buffer.concat([digest, Buffer.alloc(1)]), digest.subarray(0, -1)]) {
+        assert.equal(verifiesDigest(publicKey, algorithm, other, signature), false)
+      }
+    }
+  }
+})
+
 test('a signature over another hash of the same message is refused', () => {
   const { publicKey, privateKey } = keys['RSA-2048']
   const signature = sign('sha256', Buffer.from('x'), privateKey)

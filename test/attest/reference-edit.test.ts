@@ -204,3 +204,38 @@ test('values are counted as they stand now', () => {
   assert.deepEqual(countStandings(set, AT - 1), { deprecated: 1, canary: 1, active: 1 })
   assert.deepEqual(countStandings(set, AT), { expired: 1, canary: 1, active: 1 })
 })
+
+const JSON_TEXT = JSON.stringify({
+  apiVersion: 'touchstone/v1',
+  kind: 'ReferenceSet',
+  metadata: { name: 'edge' },
+  spec: {
+    provenance: { kind: 'package', source: 'debian' },
+    entries: [
+      { value: A, label: 'a', state: 'active' },
+      { value: B, label: 'b', state: 'candidate', canary: { selector: { site: 'lab' } } },
+      { value: C },
+    ],
+  },
+})
+
+function statesOf(text: string): (string | undefined)[] {
+  assert.doesNotThrow(() => JSON.parse(text))
+  return parseReferences(text)[0]?.entries.map(({ state }) => state) ?? []
+}
+
+test('a set in JSON is promoted too, and stays JSON that says what it said otherwise', () => {
+  const one = promoted({ which: { value: A }, to: 'deprecated', until: AT + 1000, thereafter: 'revoked' }, JSON_TEXT)
+  assert.equal(one.changed, 1)
+  assert.deepEqual(statesOf(one.text), ['deprecated', 'candidate', 'active'])
+  assert.match(one.text, /"until":"2026-11-23T12:00:01.000Z","thereafter":"revoked"/)
+  assert.match(one.text, /"provenance": \{"kind":"package","source":"debian"\},/)
+  const back = promoted({ which: { value: A }, to: 'active' }, one.text)
+  assert.deepEqual(statesOf(back.text), ['active', 'candidate', 'active'])
+  assert.doesNotMatch(back.text, /until|thereafter/)
+  const canary = promoted({ which: { label: 'b' }, to: 'canary', canary: { percentage: 2.5 } }, JSON_TEXT)
+  assert.match(canary.text, /"canary":\{"selector":\{"site":"lab"\},"percentage":2.5\}/)
+  const all = promoted({ which: 'all', to: 'revoked' }, JSON_TEXT)
+  assert.deepEqual([all.changed, statesOf(all.text)], [3, ['revoked', 'revoked', 'revoked']])
+  assert.throws(() => promoted({ which: { value: 'x' }, to: 'active' }, JSON_TEXT), { code: 'reference.not_found' })
+})

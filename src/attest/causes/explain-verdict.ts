@@ -1,6 +1,13 @@
 import { counts, isTouchstoneError } from '../../core/index.ts'
 import type { Check } from '../../core/index.ts'
-import { diffLogs, parseEventLog, REPLAY_BANKS, replayEventLog } from '../../eventlog/index.ts'
+import {
+  diffLogs,
+  joinUserspaceLog,
+  parseEventLog,
+  parseUserspaceLog,
+  REPLAY_BANKS,
+  replayEventLog,
+} from '../../eventlog/index.ts'
 import type { EventLog, LogDiff, ReplayBank } from '../../eventlog/index.ts'
 import { toHex } from '../../core/index.ts'
 import type { HashName } from '../../tpm/index.ts'
@@ -18,12 +25,19 @@ import { releasesOf } from './known-release.ts'
 import { disagreementOf } from './scene.ts'
 import type { Scene } from './scene.ts'
 
+/** What a boot left behind. */
+interface BootLogs {
+  readonly eventLog: Uint8Array
+  /** systemd's, which goes on where the other ends. */
+  readonly userspaceLog?: Uint8Array | undefined
+}
+
 export interface VerdictInput {
   readonly checks: readonly Check[]
   /** The log of the last good boot, or of any that is known to be good. */
-  readonly before?: { readonly eventLog: Uint8Array } | undefined
+  readonly before?: BootLogs | undefined
   /** The log that was judged. */
-  readonly now?: { readonly eventLog: Uint8Array } | undefined
+  readonly now?: BootLogs | undefined
   /** The judged bank. */
   readonly bank: HashName
   /** Registers of that bank that the quote covers. */
@@ -129,13 +143,17 @@ function compare({ before, now, bank }: VerdictInput): Compared {
   if (typeof good === 'string') return { lastGood: NOTHING, why: good }
   if (!good.banks.includes(replayed))
     return { lastGood: NOTHING, why: `the log of the good boot has no ${bank} digests` }
-  const lastGood = valuesOf(good, replayed)
+  const wholeGood = continued(good, before, replayed)
+  const lastGood = valuesOf(wholeGood ?? good, replayed)
   if (now === undefined)
     return { lastGood, why: 'the log of this boot was not kept, because it does not lead to what the TPM signed' }
   const log = read(now.eventLog, 'the log of this boot')
   if (typeof log === 'string') return { lastGood, why: log }
+  // What systemd measured is no difference where one of the two boots has no log of it.
+  const whole = continued(log, now, replayed)
+  const [from, to] = wholeGood === undefined || whole === undefined ? [good, log] : [wholeGood, whole]
   try {
-    return { lastGood, diff: diffLogs(good, log, replayed) }
+    return { lastGood, diff: diffLogs(from, to, replayed) }
   } catch (error) {
     if (!isTouchstoneError(error)) throw error
     return { lastGood, why: `the logs cannot be compared: ${error.message}` }
@@ -151,6 +169,19 @@ function read(bytes: Uint8Array, name: string): EventLog | string {
   } catch (error) {
     if (!isTouchstoneError(error)) throw error
     return `${name} cannot be read: ${error.message}`
+  }
+}
+
+/** With what systemd logged behind it, where there is such a log and it can be read. */
+function continued(log: EventLog, { userspaceLog }: BootLogs, bank: ReplayBank): EventLog | undefined {
+  if (userspaceLog === undefined) return undefined
+  try {
+    const userspace = parseUserspaceLog(userspaceLog)
+    const records = Math.min(userspace.events.length, Math.max(0, MAX_EVENTS - log.events.length))
+    return joinUserspaceLog(log, userspace, { records, bank })
+  } catch (error) {
+    if (!isTouchstoneError(error)) throw error
+    return undefined
   }
 }
 

@@ -89,7 +89,8 @@ function look(
   const { see = [], without = [], checks, tell } = pattern
   // PCR numbers mean nothing in a log of RTMRs.
   if (checks === undefined && scene.diff?.registers !== 'pcr') return undefined
-  const own = checks === undefined ? [] : [...checksLeft].filter((check) => isCheckSeen(checks, check, scene))
+  const open = pattern.evenExplained === true ? scene.failures : [...checksLeft]
+  const own = checks === undefined ? [] : open.filter((check) => isCheckSeen(checks, check, scene))
   if (checks !== undefined && own.length === 0) return undefined
   const among = (sight: Sight) => [...left].filter((difference) => isSeen(sight, difference, scene))
   const seen: Seen = { differences: see.map(among), checks: own }

@@ -60,6 +60,8 @@ export interface Pattern {
   readonly without?: readonly Sight[]
   /** Checks of which one did not pass. */
   readonly checks?: CheckSight
+  /** Of such a pattern: it sees what earlier ones have explained, too. */
+  readonly evenExplained?: true
   /** What else must hold, in words; `tell` decides it. */
   readonly condition?: string
   /** Values for the placeholders; `undefined`: it is not this. */

@@ -19,6 +19,12 @@ export const LIMITS = {
  */
 export const LANGUAGE: Environment = declare()
 
+/** Members by the name of a type, and their types. */
+export const FIELDS: ReadonlyMap<string, Readonly<Record<string, string>>> = new Map([
+  ...SHAPES.map(({ name, fields }) => [name, fields] as const),
+  ...groups().map(({ prefix, fields }) => [typeName(prefix), fields] as const),
+])
+
 function declare(): Environment {
   const language = new Environment({
     enableOptionalTypes: false,
@@ -43,6 +49,15 @@ function declare(): Environment {
 
 /** `boot.secureBoot.enabled` makes a variable `boot` of a type with a field `secureBoot`, of a type with the claim. */
 function declareVariables(language: Environment): void {
+  const inner = groups().sort((a, b) => b.prefix.split('.').length - a.prefix.split('.').length)
+  for (const { prefix, fields } of inner) language.registerType(typeName(prefix), { fields: { ...fields } })
+  for (const { prefix } of inner.filter((group) => !group.prefix.includes('.'))) {
+    language.registerVariable(prefix, typeName(prefix))
+  }
+}
+
+/** What claims stand in: `boot`, `boot.secureBoot`. */
+function groups(): { readonly prefix: string; readonly fields: Readonly<Record<string, string>> }[] {
   const fields = new Map<string, Record<string, string>>()
   const fieldsOf = (prefix: string) => {
     const known = fields.get(prefix) ?? {}
@@ -56,11 +71,7 @@ function declareVariables(language: Environment): void {
     const [root = '', within] = steps
     if (within !== undefined) fieldsOf(root)[within] = typeName(steps.join('.'))
   }
-  const prefixes = [...fields.keys()].sort((a, b) => b.split('.').length - a.split('.').length)
-  for (const prefix of prefixes) language.registerType(typeName(prefix), { fields: { ...fields.get(prefix) } })
-  for (const root of prefixes.filter((prefix) => !prefix.includes('.'))) {
-    language.registerVariable(root, typeName(root))
-  }
+  return [...fields].map(([prefix, of]) => ({ prefix, fields: of }))
 }
 
 /** Types have names of their own, which no expression can write. */

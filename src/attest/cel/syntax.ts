@@ -1,7 +1,7 @@
 import type { ASTNode, TypeCheckResult } from '@marcbachmann/cel-js'
 import { closest, didYouMean } from '../closest.ts'
 import { isVersion } from '../version.ts'
-import { LANGUAGE, LIMITS } from './environment.ts'
+import { FIELDS, LANGUAGE, LIMITS } from './environment.ts'
 import { FUNCTIONS } from './functions.ts'
 import type { FunctionRow } from './functions.ts'
 import { globFault } from './glob.ts'
@@ -82,12 +82,19 @@ const FIELD_NAMES: ReadonlySet<string> = new Set([
 
 function messageOf(code: unknown, summary: string): string {
   const name = summary.split(': ').at(-1) ?? ''
-  if (code === 'no_such_key') return `there is no claim ${name} here${didYouMean(name, FIELD_NAMES)}`
+  if (code === 'no_such_key') return noMember(name, FIELD_NAMES)
   if (code === 'unknown_variable') {
     return `there is no ${name}; an expression reads ${VARIABLES.join(', ')}${didYouMean(name, VARIABLES)}`
   }
+  if (summary.startsWith('no such overload: ')) return `these types do not go together: ${name}`
+  if (summary.endsWith('unexpected token: EOF') || summary === 'Unexpected token: EOF')
+    return 'it ends here, and is not complete'
   if (code === 'limit_exceeded' && summary.includes('maxMapEntries')) return 'maps cannot be written'
   return summary.charAt(0).toLowerCase() + summary.slice(1)
+}
+
+function noMember(name: string, names: Iterable<string>): string {
+  return `there is no claim ${name} here${didYouMean(name, names)}`
 }
 
 function typeFaults(checked: TypeCheckResult, others: readonly ExpressionFault[]): ExpressionFault[] {
@@ -150,6 +157,8 @@ function visit(guard: Guard, node: ASTNode, variables: readonly string[]): void 
     case 'call': {
       const [name, args] = node.args
       if (name !== 'has') visitFunction(guard, node, functionNamed(name, 'function', args.length), name, args)
+      // The type checker does not look into it, and a claim that does not exist is never known: !has() of it would always hold.
+      else for (const part of args) memberType(guard, part)
       for (const part of args) visit(guard, part, variables)
       return
     }
@@ -268,6 +277,21 @@ function visitRegister(guard: Guard, index: ASTNode): void {
   if (index.op === 'value' && typeof index.args === 'bigint' && index.args >= 0n && index.args <= LAST_REGISTER) {
     guard.registers.add(Number(index.args))
   } else guard.faults.push({ at: index.start, message: 'write the number of the register, 0 to 23' })
+}
+
+const LABELS = 'map<string, string>'
+
+/** The type of a member, by the types of what it is in; `undefined` where nobody knows. Reports a member that there is not. */
+function memberType(guard: Guard, node: ASTNode): string | undefined {
+  if (node.op !== '.') return typeOf(node)
+  const [receiver, name] = node.args
+  const within = memberType(guard, receiver)
+  if (within === undefined) return undefined
+  if (within === LABELS) return 'string'
+  const fields = FIELDS.get(within) ?? {}
+  if (Object.hasOwn(fields, name)) return fields[name]
+  guard.faults.push({ at: node.end - name.length, message: noMember(name, Object.keys(fields)) })
+  return undefined
 }
 
 /** What the type checker found a part to be, where it says so. */

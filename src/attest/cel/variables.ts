@@ -117,7 +117,12 @@ export const READABLE: readonly ReadableClaim[] = [
   }),
   ...claimsOf('quote', 'hardware', [], { firmwareVersion: 'string' }),
   // Of the verifier's own record of the node: nothing that evidence could change.
-  ...claimsOf('node', 'instance-identity', [], { labels: 'map<string, string>', model: 'string' }),
+  ...claimsOf('node', 'instance-identity', [], {
+    ek: 'string',
+    labels: 'map<string, string>',
+    model: 'string',
+    serial: 'string',
+  }),
   ...claimsOf('ima', 'executables', [10], { entries: 'int', covered: 'int' }),
 ]
 

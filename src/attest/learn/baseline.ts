@@ -51,7 +51,7 @@ export function learnBaseline(logs: readonly NamedLog[], terms: LearnTerms): Lea
 }
 
 function readRegister(pcr: number, boots: readonly ObservedBoot[], source: string, terms: LearnTerms): Register[] {
-  const events = boots.flatMap(({ boot }) => [...boot.events.values()].filter((each) => isMeasured(each, pcr)))
+  const events = boots.flatMap(({ boot }) => [...boot.events().values()].filter((each) => isMeasured(each, pcr)))
   if (events.length === 0) return []
   const values = new Set(events.map(digestOf))
   // A rule that could not be answered for its own boot, or that reads what is not here, would only fail.

@@ -1,6 +1,8 @@
 import { Document } from 'yaml'
 import { toRfc3339 } from '../../core/index.ts'
 import type { ReplayBank } from '../../eventlog/index.ts'
+import { writeJsonSet } from '../json-reference.ts'
+import { looksLikeJson } from '../json-text.ts'
 
 /** One entry of a reference set that was learned. */
 export interface LearnedEntry {
@@ -14,7 +16,7 @@ export interface LearnedEntry {
 export interface LearnedDocument {
   readonly kind: 'AttestationPolicy' | 'ReferenceSet'
   readonly name: string
-  /** YAML, without a marker before it. */
+  /** YAML, without a marker before it; JSON where it is large. */
   readonly text: string
 }
 
@@ -49,9 +51,9 @@ export interface LearnedFrom {
 /** Each value in its own place: policies have no aliases. */
 const AS_WRITTEN = { aliasDuplicateObjects: false } as const
 
-/** Bytes and entries of one text: below what `readYaml` takes, 1 MiB and 50,000 values. */
-const MAX_TEXT = 900_000
-const MAX_ENTRIES = 5000
+/** Bytes and entries of one text: below what `readYaml` takes, 1 MiB and 50,000 values; and of one in JSON. */
+const IN_YAML = { bytes: 900_000, entries: 5000 }
+const IN_JSON = { bytes: 30_000_000, entries: 200_000 }
 const MAX_LABEL = 512
 const MAX_DESCRIPTION = 4096
 const MAX_SOURCE = 1024
@@ -77,8 +79,8 @@ export function policyDocument(
 }
 
 /**
- * Reference sets with these entries: one, or several, `name`, `name-2`, …, where one would be more than is read. Entries that are
- * there twice are there once. O(n).
+ * A reference set with these entries: in YAML, or, where it would be too large for that, in JSON; several, `name`, `name-2`, …,
+ * where one would be more than is read. Entries that are there twice are there once. O(n).
  */
 export function referenceSets(
   name: string,
@@ -92,12 +94,31 @@ export function referenceSets(
     const key = `${entry.value}\0${entry.path ?? ''}`
     if (!distinct.has(key)) distinct.set(key, entry)
   }
+  const all = [...distinct.values()]
+  const isSmall = all.length <= IN_YAML.entries && all.reduce((sum, entry) => sum + sizeOf(entry), 0) <= IN_YAML.bytes
+  return pagesOf(all, isSmall ? IN_YAML : IN_JSON).map((entries, index) => {
+    const called = index === 0 ? name : `${name}-${index + 1}`
+    const set = {
+      apiVersion: 'touchstone/v1',
+      kind: 'ReferenceSet',
+      metadata: { name: called, description: description.slice(0, MAX_DESCRIPTION) },
+      spec: {
+        provenance: { kind, source: oneLine(source).slice(0, MAX_SOURCE), at: toRfc3339(now) },
+        entries: entries.map((entry) => written(entry, state)),
+      },
+    } as const
+    const text = isSmall ? new Document(set, AS_WRITTEN).toString({ lineWidth: 0 }) : writeJsonSet(set)
+    return { kind: 'ReferenceSet', name: called, text }
+  })
+}
+
+function pagesOf(entries: readonly LearnedEntry[], most: typeof IN_YAML): LearnedEntry[][] {
   const pages: LearnedEntry[][] = []
   let size = Infinity
-  for (const entry of distinct.values()) {
+  for (const entry of entries) {
     const bytes = sizeOf(entry)
     const page = pages.at(-1)
-    if (page === undefined || page.length >= MAX_ENTRIES || size + bytes > MAX_TEXT) {
+    if (page === undefined || page.length >= most.entries || size + bytes > most.bytes) {
       pages.push([entry])
       size = bytes
     } else {
@@ -105,22 +126,7 @@ export function referenceSets(
       size += bytes
     }
   }
-  return pages.map((entries, index) => {
-    const called = index === 0 ? name : `${name}-${index + 1}`
-    const document = new Document(
-      {
-        apiVersion: 'touchstone/v1',
-        kind: 'ReferenceSet',
-        metadata: { name: called, description: description.slice(0, MAX_DESCRIPTION) },
-        spec: {
-          provenance: { kind, source: oneLine(source).slice(0, MAX_SOURCE), at: toRfc3339(now) },
-          entries: entries.map((entry) => written(entry, state)),
-        },
-      },
-      AS_WRITTEN,
-    )
-    return { kind: 'ReferenceSet', name: called, text: document.toString({ lineWidth: 0 }) }
-  })
+  return pages
 }
 
 /** At most, as it is written: YAML escapes what JSON does, and a little more. */
@@ -147,7 +153,12 @@ export function joinDocuments(documents: readonly LearnedDocument[]): string[] {
   const texts: string[] = []
   let size = Infinity
   let lines = Infinity
-  for (const { text } of documents) {
+  // What is in JSON is a text by itself.
+  const [alone, joined] = [
+    documents.filter(({ text }) => looksLikeJson(text)),
+    documents.filter(({ text }) => !looksLikeJson(text)),
+  ]
+  for (const { text } of joined) {
     const bytes = Buffer.byteLength(text)
     // A line has two values at most, its key and what it says.
     const count = text.split('\n').length
@@ -161,5 +172,5 @@ export function joinDocuments(documents: readonly LearnedDocument[]): string[] {
       lines += count
     }
   }
-  return texts
+  return [...texts, ...alone.map(({ text }) => text)]
 }

@@ -12,9 +12,6 @@ export interface ListedFile {
   readonly label?: string
 }
 
-/** Sets that a rule may name. */
-const MAX_SETS = 64
-
 export const MAX_FILES = 200_000
 const ELF = Buffer.from([0x7f, 0x45, 0x4c, 0x46])
 const KERNEL_MODULE = /\.ko(?:\.(?:gz|xz|zst))?$/
@@ -55,12 +52,6 @@ export function learnFiles(
     ...(label === undefined ? {} : { label }),
   }))
   const sets = referenceSets(`${name}-files`, `Files of ${from}.`, entries, { kind: 'package', source: from }, terms)
-  if (sets.length > MAX_SETS) {
-    throw new TouchstoneError(
-      'learn.too_much',
-      `${files.length} files fill ${sets.length} reference sets, and a rule names ${MAX_SETS}`,
-    )
-  }
   const spec = {
     pcrs: `${bank}:0-15`,
     log: { ima: 'required' },

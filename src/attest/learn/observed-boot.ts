@@ -1,4 +1,4 @@
-import { TouchstoneError } from '../../core/index.ts'
+import { isTouchstoneError, TouchstoneError } from '../../core/index.ts'
 import {
   annotate,
   bootClaims,
@@ -33,7 +33,7 @@ export function observeBoots(
   logs: readonly NamedLog[],
   wanted?: ReplayBank,
 ): { readonly bank: ReplayBank; readonly boots: readonly ObservedBoot[] } {
-  const parsed = logs.map(({ label, eventLog }) => ({ label, log: parseEventLog(eventLog) }))
+  const parsed = logs.map(({ label, eventLog }) => ({ label, log: readNamed(label, eventLog) }))
   for (const { label, log } of parsed) {
     if (log.registers !== 'pcr') throw new TouchstoneError('log.registers', `${label} tells of RTMRs, not of PCRs`)
   }
@@ -54,11 +54,23 @@ export function observeBoots(
   return { bank, boots: parsed.map(({ label, log }) => ({ label, log, boot: readBoot(log, bank) })) }
 }
 
+/** Of several files, the one that cannot be read is named. */
+function readNamed(label: string, bytes: Uint8Array): EventLog {
+  try {
+    return parseEventLog(bytes)
+  } catch (error) {
+    if (!isTouchstoneError(error)) throw error
+    const { cause, details, hint } = error
+    throw new TouchstoneError(error.code, `${label}: ${error.message}`, { cause, details, hint })
+  }
+}
+
 function readBoot(log: EventLog, bank: ReplayBank): AuthenticatedBoot {
+  const events = new Map(annotate(log, bank).map((annotated) => [annotated.event.index, annotated]))
   return {
     facts: bootFacts(log, bank),
     registers: replayEventLog(log, bank).values,
-    events: new Map(annotate(log, bank).map((annotated) => [annotated.event.index, annotated])),
+    events: () => events,
     claims: () => bootClaims(log, bank),
   }
 }

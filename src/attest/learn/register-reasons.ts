@@ -33,7 +33,7 @@ export function withReasons(facts: readonly LearnedFact[], boots: readonly Obser
 /** Events of the register whose digest not every boot has, the first few by type and content. */
 function differingEvents(pcr: number, boots: readonly ObservedBoot[]): string[] {
   const measured = boots.map(({ boot }) =>
-    [...boot.events.values()].filter(({ event, binding }) => event.pcr === pcr && binding !== 'none'),
+    [...boot.events().values()].filter(({ event, binding }) => event.pcr === pcr && binding !== 'none'),
   )
   const digests = measured.map(
     (events) => new Set(events.map(({ digest }) => (digest === undefined ? '' : toHex(digest)))),

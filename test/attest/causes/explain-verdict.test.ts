@@ -14,6 +14,7 @@ import {
   type EventSpec,
   type LogSpec,
 } from '../../eventlog/build-log.ts'
+import { phases, userspaceLog } from '../../eventlog/userspace-records.ts'
 
 const boot = regularBoot()
 const signed: Check = { check: 'quote.digest', outcome: 'pass' }
@@ -196,4 +197,21 @@ test('numbers of PCRs say nothing of the registers of a confidential guest', () 
   const { causes, unexplained } = explain(boot, boot, { bank: 'sha384', before, now })
   assert.deepEqual(causes, [])
   assert.equal(unexplained.events, 1)
+})
+
+test('what systemd measured is compared where both boots have a log of it, and no difference where one has not', () => {
+  const eventLog = agileLog(boot)
+  const [short, long] = [userspaceLog(...phases.slice(0, 3)), userspaceLog(...phases)]
+  const changes = (before: Buffer | undefined, now: Buffer | undefined) =>
+    explain(boot, boot, {
+      before: { eventLog, userspaceLog: before },
+      now: { eventLog, userspaceLog: now },
+    })
+      .differences?.pcrs.filter(({ equal }) => !equal)
+      .map(({ register }) => register)
+  assert.deepEqual(changes(short, long), [11])
+  assert.deepEqual(changes(long, long), [])
+  assert.deepEqual(changes(undefined, long), [])
+  assert.deepEqual(changes(long, undefined), [])
+  assert.deepEqual(changes(long, Buffer.from('no log')), [])
 })

@@ -152,6 +152,8 @@ interface Case {
   readonly says?: RegExp
   /** Causes in front of it, which the case cannot do without. */
   readonly behind?: readonly string[]
+  /** The same for causes that come after it. */
+  readonly ahead?: readonly string[]
 }
 
 const signed: Check = { check: 'quote.digest', outcome: 'pass' }
@@ -189,6 +191,10 @@ function disagreement(quoted: Readonly<Record<string, string>>, replayed: Readon
   return failed('quote.digest', 'quote.digest', { expected: expected ?? {}, actual: actual ?? {} })
 }
 
+function notReplayed(begins: string): Check {
+  return failed('ima.replay', 'ima.not_replayed', { actual: { begins } })
+}
+
 const line = (text: string) => bootWith([], [commandLine(text)])
 const zeros = '00'.repeat(32)
 const kernel = (content: string) => bootWith([], [file('/boot/vmlinuz-6.1', content)])
@@ -197,8 +203,12 @@ const withSbat = (date: string) => bootWith([], [authority('SbatLevel', Buffer.f
 const disk = (id: number) => bootWith([], [gpt(id, partition('A', 1))])
 
 const cases: Readonly<Record<string, Case>> = {
-  'evidence.not-a-quote': { checks: [failed('quote.magic', 'quote.magic')], says: /quote\.magic/ },
+  'evidence.not-a-quote': {
+    checks: [failed('quote.magic', 'quote.magic'), failed('quote.type', 'quote.type', { actual: '0x8017' })],
+    says: /quote\.magic, quote\.type: an answer of TPM2_Certify/,
+  },
   'evidence.signature': { checks: [failed('quote.signature', 'tpm.signature_invalid')] },
+  'evidence.unsound-signature': { checks: [failed('quote.scheme', 'tpm.signature_hash')] },
   'evidence.weak-key': { checks: [failed('ak.attributes', 'ak.attributes')] },
   'evidence.unseen-key': { checks: [{ check: 'ak.attributes', outcome: 'warn', code: 'ak.attributes_unseen' }] },
   'evidence.revoked-key': { checks: [failed('ak.enrolled', 'ak.revoked')] },
@@ -211,6 +221,24 @@ const cases: Readonly<Record<string, Case>> = {
     ],
   },
   'evidence.clock-back': { checks: [failed('quote.counters', 'quote.counters')] },
+  'evidence.bank-without-events': {
+    checks: [
+      failed('quote.digest', 'quote.digest_not_localised', {
+        actual: { banksWithoutEvents: ['sha384'], imaLog: 'none came' },
+      }),
+    ],
+    says: /bank sha384/,
+    ahead: ['evidence.not-localised'],
+  },
+  'evidence.ima-absent': {
+    checks: [
+      failed('quote.digest', 'quote.digest', {
+        expected: { pcrs: { sha256: { 10: '11'.repeat(32) } } },
+        actual: { pcrs: { sha256: { 10: '22'.repeat(32) } }, imaLog: 'none came' },
+      }),
+    ],
+    says: /no IMA log came/,
+  },
   'evidence.tpm-reset': {
     checks: [disagreement({ 0: zeros, 7: zeros }, { 0: '11'.repeat(32), 7: '22'.repeat(32) })],
     says: /PCR 0, 7/,
@@ -225,7 +253,42 @@ const cases: Readonly<Record<string, Case>> = {
     checks: [disagreement({ 8: valueOf(line('quiet'), 8) }, { 8: '11'.repeat(32) })],
     says: /PCR 8/,
   },
+  'evidence.ima-restarted': {
+    checks: [disagreement({ 10: '11'.repeat(32) }, { 10: '22'.repeat(32) }), notReplayed('this-boot')],
+  },
+  'evidence.ima-beginning': {
+    checks: [disagreement({ 10: '11'.repeat(32) }, { 10: '22'.repeat(32) }), notReplayed('missing')],
+  },
   'evidence.ima-log': { checks: [disagreement({ 10: '11'.repeat(32) }, { 10: '22'.repeat(32) })] },
+  'evidence.userspace-phase': {
+    checks: [
+      failed('log.userspace', 'userspace.phase_missing', { actual: { records: 3, registers: [11], missing: 'ready' } }),
+      disagreement({ 11: '11'.repeat(32) }, { 11: '22'.repeat(32) }),
+    ],
+    says: /phase ready/,
+  },
+  'evidence.userspace-log': {
+    checks: [
+      failed('log.userspace', 'userspace.incomplete', { actual: { records: 3, registers: [15] } }),
+      disagreement({ 15: '11'.repeat(32) }, { 15: '22'.repeat(32) }),
+    ],
+  },
+  'evidence.no-userspace-log': {
+    checks: [
+      disagreement(
+        {
+          4: digestOf('sha256', Buffer.concat([Buffer.alloc(32, 7), digestOf('sha256', 'os-separator')])).toString(
+            'hex',
+          ),
+          11: '11'.repeat(32),
+          15: '11'.repeat(32),
+        },
+        { 4: '07'.repeat(32), 11: '22'.repeat(32), 15: zeros },
+      ),
+    ],
+    says: /PCR 4, 11, 15/,
+  },
+  'evidence.userspace-bank': { checks: [{ check: 'log.userspace', outcome: 'warn', code: 'userspace.bank' }] },
   'evidence.unlogged': {
     before: line('quiet'),
     checks: [disagreement({ 8: '11'.repeat(32) }, { 8: '22'.repeat(32) })],
@@ -508,6 +571,7 @@ const cases: Readonly<Record<string, Case>> = {
     says: /PCR 2/,
   },
 
+  'ima.other-kernel': { checks: [imaFile('ima.files', 'ima.file_unknown', 'boot_aggregate')] },
   'ima.changed-files': {
     checks: [imaFile('ima.files', 'ima.file_changed', '/usr/bin/sshd')],
     says: /\/usr\/bin\/sshd/,
@@ -535,6 +599,25 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'policy.not-asked-for': { checks: [rule('pcr.8', 'pcr.unquoted')] },
   'policy.fault': { checks: [failed('policy.evaluated', 'policy.not_evaluated')] },
+  'policy.nothing-enforced': {
+    checks: [{ check: 'policy.evaluated', outcome: 'warn', code: 'policy.nothing_enforced' }],
+  },
+  'policy.excused': {
+    behind: ['fact.unknown-image'],
+    checks: [
+      {
+        ...rule('boot.applications', 'policy.no_match'),
+        outcome: 'warn',
+        exception: {
+          name: 'lab',
+          owner: 'ops@example',
+          reason: 'no other shim yet',
+          expires: '2026-12-01T00:00:00.000Z',
+        },
+      },
+    ],
+    says: /Still wrong, and excused for now: boot\.applications.*: The value is not one .* until 2026-12-01 by the exception lab of ops@example: no other shim yet\./,
+  },
   'policy.withdrawn': {
     checks: [rule('boot.files', 'policy.revoked', { nearest: { label: 'linux 6.1.0-55', state: 'revoked' } })],
     says: /linux 6\.1\.0-55 \(boot\.files\)/,
@@ -548,7 +631,12 @@ const cases: Readonly<Record<string, Case>> = {
     checks: [rule('boot.files', 'policy.no_match')],
     says: /boot\.files/,
   },
-  'fact.secure-boot-off': { checks: [rule('secureBoot.enabled', 'policy.no_match', { actual: false })] },
+  'fact.secure-boot-off': {
+    checks: [
+      rule('secureBoot.enabled', 'policy.no_match', { actual: false }),
+      rule('secureBoot.authorities', 'fact.empty', { actual: [] }),
+    ],
+  },
   'fact.setup-mode': { checks: [rule('secureBoot.setupMode', 'policy.no_match', { actual: true })] },
   'fact.command-line': {
     checks: [
@@ -563,6 +651,21 @@ const cases: Readonly<Record<string, Case>> = {
   'fact.unknown-image': { checks: [rule('boot.applications', 'policy.no_match')], says: /boot\.applications/ },
   'fact.keys': { checks: [rule('secureBoot.kek', 'policy.no_match')], says: /secureBoot\.kek/ },
   'fact.boot-path': { checks: [rule('boot.order', 'policy.no_match')], says: /boot\.order/ },
+  'fact.commands': { checks: [rule('grub.commands', 'policy.sequence')] },
+  'fact.firmware-version': {
+    checks: [rule('firmware.version', 'policy.no_match', { actual: 'fw 2' })],
+    says: /fw 2/,
+  },
+  'fact.registers-follow': {
+    checks: [rule('grub.commands', 'policy.sequence'), rule('pcr.8', 'policy.no_match')],
+    behind: ['fact.commands'],
+    says: /PCR 8/,
+  },
+  'fact.registers': {
+    checks: [rule('grub.commands', 'policy.sequence'), rule('pcr.2', 'policy.no_match')],
+    behind: ['fact.commands'],
+    says: /PCR 2/,
+  },
   'policy.unknown-fact': { checks: [rule('secureBoot.dbt', 'fact.unknown')], says: /secureBoot\.dbt/ },
 }
 
@@ -571,12 +674,13 @@ for (const [id, given] of Object.entries(cases)) {
     const { causes, unexplained } = explain(given)
     assert.deepEqual(
       causes.map((cause) => cause.id),
-      [...(given.behind ?? []), id],
+      [...(given.behind ?? []), id, ...(given.ahead ?? [])],
       JSON.stringify(causes.map(({ text }) => text)),
     )
     assert.deepEqual(unexplained, { events: 0, checks: [] })
-    assert.doesNotMatch(causes.at(-1)?.text ?? '', /[{}]/)
-    if (given.says !== undefined) assert.match(causes.at(-1)?.text ?? '', given.says)
+    const text = causes.find((cause) => cause.id === id)?.text ?? ''
+    assert.doesNotMatch(text, /[{}]/)
+    if (given.says !== undefined) assert.match(text, given.says)
   })
 }
 

@@ -170,7 +170,7 @@ test('an expression knows the claims and registers that it rests on', () => {
 })
 
 const refused: Readonly<Record<string, readonly [string, string]>> = {
-  'what does not parse': ['boot.secureBoot.enabled &&', '26 unexpected token: EOF'],
+  'what does not parse': ['boot.secureBoot.enabled &&', '26 it ends here, and is not complete'],
   'a claim that there is not': ['boot.secureBoot.enabeld', '16 there is no claim enabeld here; did you mean enabled?'],
   'a group that there is not': [
     'boot.secureboot.enabled',
@@ -180,6 +180,23 @@ const refused: Readonly<Record<string, readonly [string, string]>> = {
     'boot.boot.images.all(i, i.digset == "")',
     '26 there is no claim digset here; did you mean digest?',
   ],
+  // Whatever does not exist is never known, so that !has() of it would always hold.
+  'a presence of a claim that there is not': [
+    '!has(boot.secureBoot.setupMod) && quote.safe',
+    '21 there is no claim setupMod here; did you mean setupMode?',
+  ],
+  'a presence of a group that there is not': [
+    'has(boot.secureBot) || quote.safe',
+    '9 there is no claim secureBot here; did you mean secureBoot?',
+  ],
+  'a presence of a member that elements do not have': [
+    'boot.boot.images.all(i, !has(i.digst))',
+    '31 there is no claim digst here; did you mean digest?',
+  ],
+  'a presence within a value that has no members': [
+    'has(boot.secureBoot.enabled.x) || quote.safe',
+    '28 there is no claim x here',
+  ],
   'a variable that there is not': ['bot.secureBoot.enabled', '0 there is no bot;'],
   'a claim that nothing vouches for': [
     'boot.kernel.untrustedKernel.digest == ""',
@@ -188,7 +205,7 @@ const refused: Readonly<Record<string, readonly [string, string]>> = {
   'a group instead of a claim': ['has(boot.secureBoot)', '4 name a claim of boot.secureBoot'],
   'a variable by itself': ['size(node.labels) == 0 || boot == boot', '26 name a claim of boot'],
   'an answer that is no truth value': ['boot.kernel.commandLine', '0 its answer is a string, not true or false'],
-  'values of different types': ['boot.boot.attempts == "2"', '0 no such overload: int == string'],
+  'values of different types': ['boot.boot.attempts == "2"', '0 these types do not go together: int == string'],
   'a regular expression': ['boot.kernel.commandLine.matches("(a+)+$")', '0 matches is not offered'],
   'a function that there is not': [
     'boot.kernel.commandLine.startWith("a")',

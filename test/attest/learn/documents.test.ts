@@ -27,22 +27,30 @@ test('the same value in the same place is there once', () => {
   assert.equal(parseReferences(set?.text ?? '')[0]?.entries.length, 2)
 })
 
-test('more than one text can hold becomes several, each of which can be read', () => {
+test('more than is read in YAML becomes one set in JSON, a text by itself, with an entry a line', () => {
   const entries = Array.from({ length: 12_001 }, (_, at) => ({
     value: digest(at),
-    label: 'p',
+    label: 'p "q"',
     path: `/usr/lib/some/where/${at}`,
   }))
+  const [set, ...more] = referenceSets('x', 'a', entries, FROM, TERMS)
+  assert.ok(set !== undefined)
+  assert.deepEqual(more, [])
+  const spec = { pcrs: 'sha256:0-15', secureBoot: { enabled: { is: true } } }
+  const [policy, alone] = joinDocuments([set, policyDocument('y', 'a', spec)])
+  assert.equal(parseResources(policy ?? '')[0]?.name, 'y')
+  assert.equal(alone, set.text)
+  const [read] = parseReferences(set.text)
+  assert.deepEqual([read?.name, read?.entries.length, read?.entries[7]?.label], ['x', 12_001, 'p "q"'])
+  assert.equal(set.text.split('\n').filter((line) => line.includes('"value"')).length, 12_001)
+})
+
+test('more than one text in JSON can hold becomes several sets', () => {
+  const entries = Array.from({ length: 200_001 }, (_, at) => ({ value: digest(at) }))
   const sets = referenceSets('x', 'a', entries, FROM, TERMS)
   assert.deepEqual(
     sets.map(({ name }) => name),
-    ['x', 'x-2', 'x-3'],
-  )
-  const texts = joinDocuments(sets)
-  assert.ok(texts.length > 1)
-  assert.equal(
-    texts.flatMap((text) => parseReferences(text)).reduce((sum, set) => sum + set.entries.length, 0),
-    12_001,
+    ['x', 'x-2'],
   )
 })
 

@@ -68,11 +68,3 @@ for (const [what, name, mode, head, is] of CODE) {
 test('a tree of nothing teaches nothing', () => {
   assert.throws(() => learnFiles([], 'root', [], TERMS), { code: 'learn.nothing' })
 })
-
-test('more files than a rule can name are refused', () => {
-  const files = Array.from({ length: 70_000 }, (_, at) => ({
-    path: `/${'x'.repeat(1000)}${at}`,
-    digest: at.toString(16).padStart(64, '0'),
-  }))
-  assert.throws(() => learnFiles(files, 'root', [], TERMS), { code: 'learn.too_much' })
-})

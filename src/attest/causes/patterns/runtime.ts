@@ -1,9 +1,11 @@
 import type { Check } from '../../../core/index.ts'
+import { exceptionText, explanationOf } from '../../explain.ts'
 import { named } from '../pattern.ts'
 import type { CheckSight, Pattern, Seen, Values } from '../pattern.ts'
-import { differencesAbout } from '../about.ts'
+import { differencesAbout, registersAbout } from '../about.ts'
 import { dangersOf } from '../dangerous-parameters.ts'
 import { isList, memberOf } from '../member.ts'
+import type { Scene } from '../scene.ts'
 
 // What the kernel measured since the boot, what a guest runs on, and what is the policy's own matter.
 
@@ -25,7 +27,42 @@ function rulesText(checks: readonly Check[]): string {
 
 const RULE = ['policy.rule', 'policy.required-fact']
 
+const REGISTER = { names: RULE, codes: ['policy.no_match'] }
+
+function isRegister({ claim }: Check): boolean {
+  return claim?.startsWith('pcr.') === true
+}
+
+/** Whether another rule is about something in the same register. */
+function isToldByOthers(check: Check, { failures }: Scene): boolean {
+  const own = registersAbout(check)
+  return failures.some(
+    (other) =>
+      RULE.includes(other.check) && !isRegister(other) && registersAbout(other).some((pcr) => own.includes(pcr)),
+  )
+}
+
+function numbersText(checks: readonly Check[]): string {
+  return named(
+    checks.map(({ claim }) => claim?.slice('pcr.'.length) ?? ''),
+    24,
+  )
+}
+
 export const RUNTIME_PATTERNS: readonly Pattern[] = [
+  {
+    id: 'ima.other-kernel',
+    sentence: 'A kernel that was started by kexec found other boot measurements than the first one.',
+    condition: 'a later entry is named boot_aggregate, and has another digest than the first',
+    checks: {
+      ...ima(['ima.file_unknown', 'ima.file_changed', 'ima.unsigned']),
+      where: ({ event }) => event?.summary === 'boot_aggregate' && event.index > 0,
+    },
+    confidence: 'possible',
+    concern: 'check',
+    next: 'If the two kernels use another hash (ima_hash=) or another bank, or something extends PCR 0 to 9 while the system runs, let them agree, or add the digest to a reference set. Otherwise a file is named so: find it.',
+    example: 'kexec from a kernel with ima_hash=sha256 to one with ima_hash=sha384.',
+  },
   {
     id: 'ima.changed-files',
     sentence: 'Files ran or were read whose content is not the known one of their path: {files}.',
@@ -221,11 +258,21 @@ export const RUNTIME_PATTERNS: readonly Pattern[] = [
   {
     id: 'policy.fault',
     sentence: 'The policy was not evaluated, or has no rules: no node can pass.',
-    checks: { names: ['policy.evaluated'] },
+    checks: { names: ['policy.evaluated'], codes: ['policy.not_evaluated', 'check.blocked'] },
     confidence: 'certain',
     concern: 'check',
     next: 'Run touchstone policy check on it. If it is fine, this is a fault of the verifier: report it.',
     example: 'A policy with a name and nothing else.',
+  },
+  {
+    id: 'policy.nothing-enforced',
+    sentence:
+      'No rule over the boot counts, so nothing of it was judged: any machine with an enrolled key looks like this.',
+    checks: { names: ['policy.evaluated'], codes: ['policy.nothing_enforced'] },
+    confidence: 'certain',
+    concern: 'check',
+    next: 'Enforce at least one rule over the boot: take mode: monitor away from what the fleet passes, and see who would not with touchstone policy what-if -f FILE.',
+    example: 'A policy that is tried out on a fleet, with mode: monitor on every rule.',
   },
   {
     id: 'policy.withdrawn',
@@ -251,8 +298,9 @@ export const RUNTIME_PATTERNS: readonly Pattern[] = [
     id: 'policy.changed',
     sentence:
       'The boot measured exactly what the last good one did. What changed is the policy or its references: {rules}.',
-    condition: 'both logs lead to the same values in every register, and only rules failed',
-    checks: { names: [...RULE, 'pcr.measured'] },
+    // A warning does not keep a boot from being the last good one: it is old as a rule.
+    condition: 'both logs lead to the same values in every register, and only rules failed, not with a warning alone',
+    checks: { names: [...RULE, 'pcr.measured'], outcomes: ['fail', 'indeterminate'] },
     tell: ({ diff, failures }, { checks }) =>
       diff?.same === true && failures.every(({ check }) => [...RULE, 'pcr.measured'].includes(check))
         ? { rules: rulesText(checks) }
@@ -279,10 +327,13 @@ export const RUNTIME_PATTERNS: readonly Pattern[] = [
   {
     id: 'fact.secure-boot-off',
     sentence: 'Secure Boot is off: whatever is on the boot disk starts, signed or not.',
-    condition: 'of `secureBoot.enabled`, which is false',
+    condition:
+      'of `secureBoot.enabled`, which is false; then of `secureBoot.authorities` too, because nothing was verified with any',
     checks: {
       names: RULE,
-      where: ({ claim, actual }) => claim === 'secureBoot.enabled' && actual === false,
+      where: (check, { failures }) =>
+        isSecureBootOff(check) ||
+        (check.claim === 'secureBoot.authorities' && check.code === 'fact.empty' && failures.some(isSecureBootOff)),
     },
     confidence: 'certain',
     concern: 'attack',
@@ -331,7 +382,11 @@ export const RUNTIME_PATTERNS: readonly Pattern[] = [
     id: 'fact.firmware-action',
     sentence: 'The firmware says: {action}.',
     condition: 'of `firmware.actions`, with the action',
-    checks: { names: RULE, where: ({ claim, actual }) => claim === 'firmware.actions' && typeof actual === 'string' },
+    checks: {
+      names: RULE,
+      outcomes: ['fail', 'warn'],
+      where: ({ claim, actual }) => claim === 'firmware.actions' && typeof actual === 'string',
+    },
     tell: (_, { checks }) => ({
       action: named(checks.flatMap(({ actual }) => (typeof actual === 'string' ? [actual] : []))),
     }),
@@ -360,7 +415,7 @@ export const RUNTIME_PATTERNS: readonly Pattern[] = [
     sentence: 'The key databases of Secure Boot are not the known ones: {rules}.',
     checks: {
       names: RULE,
-      codes: ['policy.no_match', 'policy.entries_missing'],
+      codes: ['policy.no_match', 'policy.sequence', 'policy.entries_missing'],
       where: ({ claim }) => /^secureBoot\.(?:pk|kek|db|dbx|dbt|dbr|authorities)$/.test(claim ?? ''),
     },
     condition: 'of `secureBoot.pk`, `kek`, `db`, `dbx`, `dbt`, `dbr` or `authorities`',
@@ -386,6 +441,53 @@ export const RUNTIME_PATTERNS: readonly Pattern[] = [
     example: 'A policy that was learned from another machine of the model.',
   },
   {
+    id: 'fact.commands',
+    sentence: 'The boot loader ran other commands than the policy knows.',
+    checks: { names: RULE, outcomes: ['fail', 'warn'], where: ({ claim }) => claim === 'grub.commands' },
+    condition: 'of `grub.commands`',
+    confidence: 'certain',
+    concern: 'check',
+    next: 'Compare grub.cfg on the machine with that of its release. If it was changed on purpose, learn the policy again from this boot (touchstone policy learn); otherwise restore boot loader and configuration from known media, and find out who changed them.',
+    example: 'A menu entry was added, or another one chosen.',
+  },
+  {
+    id: 'fact.firmware-version',
+    sentence: 'The firmware has a version that the policy does not allow: {version}.',
+    checks: {
+      names: RULE,
+      outcomes: ['fail', 'warn'],
+      where: ({ claim, actual }) => claim === 'firmware.version' && typeof actual === 'string',
+    },
+    condition: 'of `firmware.version`',
+    tell: (_, { checks: [check] }) => ({ version: typeof check?.actual === 'string' ? check.actual : '' }),
+    confidence: 'certain',
+    concern: 'check',
+    next: 'If you updated it, add the version to the policy or its references. If it is older than allowed, update it. If nobody was to touch it, find out who did.',
+    example: 'A vendor’s update, before its version was added to the references.',
+  },
+  {
+    id: 'fact.registers-follow',
+    sentence: 'PCR {registers} hold other values as a whole, as they must where what was measured into them differs.',
+    checks: { ...REGISTER, where: (check, scene) => isRegister(check) && isToldByOthers(check, scene) },
+    condition: 'of `pcr.N`, and another check is about an event of the same register',
+    tell: (_, { checks }) => ({ registers: numbersText(checks) }),
+    confidence: 'likely',
+    concern: 'check',
+    next: 'Settle what the other checks say of these registers. Once the change is accepted, add the new values with it, or learn the policy again.',
+    example: 'The command line changed, and with it PCR 8.',
+  },
+  {
+    id: 'fact.registers',
+    sentence: 'PCR {registers} hold other values than the known ones, and no rule says what in them changed.',
+    checks: { ...REGISTER, where: isRegister },
+    condition: 'of `pcr.N`',
+    tell: (_, { checks }) => ({ registers: numbersText(checks) }),
+    confidence: 'certain',
+    concern: 'check',
+    next: 'See which events differ: touchstone log diff GOOD.LOG THIS.LOG, or the log of a good boot as --baseline. If the change was wanted, learn the policy again from this boot; otherwise take the node out of service.',
+    example: 'A policy of registers alone, and firmware that was updated.',
+  },
+  {
     id: 'policy.not-asked-for',
     sentence: 'The policy reads registers that nodes do not quote, or that this boot measured nothing into.',
     checks: { names: ['pcr.measured', ...RULE], codes: ['pcr.unmeasured', 'pcr.unquoted'] },
@@ -407,7 +509,36 @@ export const RUNTIME_PATTERNS: readonly Pattern[] = [
     next: 'Look at the boot with touchstone log show: “?” marks what is not known, and why. Either the machine never says it (loosen the rule, or whenEmpty: pass), or somebody made an event unreadable (compare with the last good boot).',
     example: 'A rule over the authorities of a machine without Secure Boot.',
   },
+  {
+    id: 'policy.excused',
+    sentence: 'Still wrong, and excused for now: {what}. {who}.',
+    condition: 'a live exception is about it; whatever else explains it',
+    checks: {
+      names: [...RULE, ...FILES, 'ima.violations', 'ima.buffers', 'ima.device-mapper'],
+      where: ({ outcome, exception }) =>
+        outcome === 'warn' && exception !== undefined && exception.unused === undefined,
+    },
+    evenExplained: true,
+    tell: (_, { checks }) => ({
+      what: named(
+        checks.map(({ exception: _exception, ...check }) => explanationOf(check).title),
+        3,
+      ),
+      who: named(
+        checks.map(({ exception }) => exception && exceptionText(exception)).filter((text) => text !== undefined),
+        3,
+      ),
+    }),
+    confidence: 'certain',
+    concern: 'expected',
+    next: 'Ask the owner what is planned. The node is warned of and never affirmed meanwhile, and fails again when the exception ends: repair it, or change the policy, before then. touchstone exception end NAME ends it at once.',
+    example: 'A lab whose machines may run an old kernel until the end of the month.',
+  },
 ]
+
+function isSecureBootOff({ claim, actual }: Check): boolean {
+  return claim === 'secureBoot.enabled' && actual === false
+}
 
 function labelText({ nearest, claim, rule, check }: Check): string {
   const name = claim ?? rule ?? check
