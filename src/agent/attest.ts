@@ -10,6 +10,7 @@ import type { ImaMemory, KnownIma } from './known-ima.ts'
 import { readEventLog, readImaPiece } from './measurement-logs.ts'
 import { implementedBanks, quoteAsAsked } from './quoting.ts'
 import type { StoredEnrolment } from './state.ts'
+import { quoteWithUserspace } from './userspace-log.ts'
 import type { VerifierClient } from './verifier-client.ts'
 
 export interface AttestationInput {
@@ -50,15 +51,25 @@ async function attestRound(
   const { nodeId } = enrolment
   const asked = await client.post(
     '/v1/attestation/challenge',
-    { nodeId, akName: identity.akName, pcrBanks: await implementedBanks(tools) },
+    {
+      nodeId,
+      akName: identity.akName,
+      pcrBanks: await implementedBanks(tools),
+      ...(config.imaLog === undefined ? {} : { ima: true }),
+    },
     challenge,
     signal,
   )
   input.onAsked?.(asked.pcrs)
-  const before = await newOfIma(config.imaLog, input.ima.after(asked.knownIma))
+  const before = await newOfIma(
+    config.imaLog,
+    asked.knownIma === undefined ? undefined : input.ima.after(asked.knownIma),
+  )
   const more = before?.part.more === true
   const request = more ? {} : input.request
-  const quote = await quoteAsAsked(tools, identity, asked.pcrs, evidenceQualifyingData(asked.nonce, request, before))
+  const { quoted: quote, userspaceLog } = await quoteWithUserspace({ file: config.userspaceLog, onEvent }, (log) =>
+    quoteAsAsked(tools, identity, asked.pcrs, evidenceQualifyingData(asked.nonce, request, before, log)),
+  )
   const link = config.link === undefined ? undefined : await linkQuote(config.link, quote, onEvent, { signal })
   // Logs after the quote: a list that runs ahead of it is matched at a prefix, one that lags behind cannot be matched.
   const eventLog = await readEventLog(config.eventLog)
@@ -75,6 +86,7 @@ async function attestRound(
         signature: quote.signature,
         eventLog: withLog ? eventLog : undefined,
         eventLogDigest,
+        userspaceLog,
         imaLog: imaLog?.byteLength === 0 ? undefined : imaLog,
         ima: before?.part,
         untrustedPcrs: quote.untrustedPcrs,
@@ -89,7 +101,7 @@ async function attestRound(
     if (isKnown && isTouchstoneError(error, 'attestation.log_unknown')) return await submit(true)
     throw error
   })
-  input.ima.remember(result.ima)
+  await input.ima.remember(result.ima)
   // A verifier that keeps nothing of a part would be sent it for ever.
   return { result, more: more && result.ima !== undefined && result.ima.bytes > before.from }
 }
@@ -99,10 +111,13 @@ interface NewOfIma extends CarriedIma {
   readonly from: number
 }
 
+/** Room for what is measured while the TPM quotes, so that the last entry is not cut: some thousands of them. */
+const GROWTH = 1 << 20
+
 /** What is behind the part that the verifier has; `undefined` for a node without IMA. */
 async function newOfIma(file: string | undefined, known: KnownIma | undefined): Promise<NewOfIma | undefined> {
   if (file === undefined) return undefined
-  const { from, bytes, more } = await readImaPiece(file, known?.bytes ?? 0, LIMITS.imaLog)
+  const { from, bytes, more } = await readImaPiece(file, known?.bytes ?? 0, LIMITS.imaLog - GROWTH)
   if (from === 0 && bytes.byteLength === 0) return undefined
   const name = known === undefined || from === 0 ? {} : { known: known.known }
   return { from, part: { ...name, quoted: bytes.byteLength, more }, log: bytes }

@@ -18,6 +18,7 @@ const DEFAULTS = {
   stateDir: '/var/lib/touchstone-node',
   tcti: 'device:/dev/tpmrm0',
   eventLog: '/sys/kernel/security/tpm0/binary_bios_measurements',
+  userspaceLog: '/run/log/systemd/tpm2-measure.log',
   model: '/sys/class/dmi/id/product_name',
   serial: '/sys/class/dmi/id/product_serial',
 } as const
@@ -43,6 +44,8 @@ const schema = z.strictObject({
   stateDir: configuredPath.default(DEFAULTS.stateDir),
   tcti: z.string().default(DEFAULTS.tcti).refine(isTcti, { error: 'expected a TPM address: device:… or swtpm:…' }),
   eventLog: configuredPath.default(DEFAULTS.eventLog),
+  /** systemd's tpm2-measure.log, of the same TPM: by default where systemd keeps it, if the event log is the kernel's. */
+  userspaceLog: configuredPath.optional(),
   /** IMA's binary_runtime_measurements; a node without IMA leaves it out. */
   imaLog: configuredPath.optional(),
   /** What the node claims to be; by default what its firmware says (DMI). */
@@ -104,12 +107,14 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
     throw refused(file, faults)
   }
   const { verifier, tcti, eventLog, imaLog, interval, ek, link } = parsed.data
+  const userspaceLog = parsed.data.userspaceLog ?? (eventLog === DEFAULTS.eventLog ? DEFAULTS.userspaceLog : undefined)
   return Object.freeze({
     verifier: verifier.replace(/\/+$/, ''),
     anchors,
     stateDir,
     tcti,
     eventLog: resolve(base, eventLog),
+    ...(userspaceLog === undefined ? {} : { userspaceLog: resolve(base, userspaceLog) }),
     ...(imaLog === undefined ? {} : { imaLog: resolve(base, imaLog) }),
     model,
     serial,

@@ -24,6 +24,8 @@ export type AgentEvent =
     }
   /** The broker did not link the guest's quote to its host; the evidence goes without. */
   | { readonly type: 'unlinked'; readonly address: string; readonly reason: string }
+  /** systemd marks its log as one that lacks a record: what was measured is not in it. */
+  | { readonly type: 'log-incomplete'; readonly file: string }
   | { readonly type: 'renewed'; readonly notAfter: string }
   /** `behind`: certificates of the verifier are not valid yet by this node's clock, so dates are not judged. */
   | { readonly type: 'clock'; readonly state: 'plausible' | 'behind' }

@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises'
-import { TouchstoneError } from '../core/index.ts'
+import { isTouchstoneError, TouchstoneError } from '../core/index.ts'
 import { LIMITS } from '../wire/index.ts'
 
 const CHUNK = 1 << 16
@@ -9,11 +9,32 @@ export async function readEventLog(file: string): Promise<Buffer> {
   return await readLog(file, LIMITS.eventLog)
 }
 
-/** IMA's list as it is now, or `undefined` for a node without one. Throws `agent.log`. */
-export async function readImaLog(file: string | undefined): Promise<Buffer | undefined> {
-  if (file === undefined) return undefined
-  const log = await readLog(file, LIMITS.imaLog)
-  return log.byteLength === 0 ? undefined : log
+/** systemd's log of what it measured. */
+export interface UserspaceLogFile {
+  readonly bytes: Buffer
+  /** systemd is between measuring and writing the record of it, or died there. */
+  readonly isMarked: boolean
+}
+
+/** `undefined`: systemd measures nothing here, or has not yet. Throws `agent.log`. */
+export async function readUserspaceLog(file: string): Promise<UserspaceLogFile | undefined> {
+  try {
+    return await reading(file, async (handle) => {
+      const { mode } = await handle.stat()
+      const bytes = await readWhole(handle, file, LIMITS.userspaceLog)
+      return bytes.byteLength === 0 ? undefined : { bytes, isMarked: (mode & STICKY) !== 0 }
+    })
+  } catch (error) {
+    if (isTouchstoneError(error, 'agent.log') && isMissing(error.cause)) return undefined
+    throw error
+  }
+}
+
+/** systemd `src/shared/measurement-log.c`: set before a register is extended, taken away behind the record. */
+const STICKY = 0o1000
+
+function isMissing(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
 }
 
 /** What of IMA's list lies behind a position. */
@@ -45,18 +66,20 @@ export async function readImaPiece(file: string, from: number, max: number): Pro
 
 /** Files of securityfs say that they are empty, so the end is where a read gives nothing. */
 async function readLog(file: string, max: number): Promise<Buffer> {
-  return await reading(file, async (handle) => {
-    const parts: Buffer[] = []
-    let size = 0
-    for (;;) {
-      const part = Buffer.allocUnsafe(CHUNK)
-      const { bytesRead } = await handle.read(part, 0, CHUNK, null)
-      if (bytesRead === 0) return Buffer.concat(parts)
-      size += bytesRead
-      if (size > max) throw new TouchstoneError('agent.log', `${file} is larger than ${max} bytes`)
-      parts.push(part.subarray(0, bytesRead))
-    }
-  })
+  return await reading(file, (handle) => readWhole(handle, file, max))
+}
+
+async function readWhole(handle: FileHandle, file: string, max: number): Promise<Buffer> {
+  const parts: Buffer[] = []
+  let size = 0
+  for (;;) {
+    const part = Buffer.allocUnsafe(CHUNK)
+    const { bytesRead } = await handle.read(part, 0, CHUNK, null)
+    if (bytesRead === 0) return Buffer.concat(parts)
+    size += bytesRead
+    if (size > max) throw new TouchstoneError('agent.log', `${file} is larger than ${max} bytes`)
+    parts.push(part.subarray(0, bytesRead))
+  }
 }
 
 async function reading<T>(file: string, read: (handle: FileHandle) => Promise<T>): Promise<T> {

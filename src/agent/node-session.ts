@@ -11,7 +11,7 @@ import type { AgentConfig } from './config.ts'
 import type { AgentEvent, OnEvent } from './events.ts'
 import { openIdentity, type Identity } from './identity.ts'
 import { checkIssued } from './issued-certificates.ts'
-import { imaMemory } from './known-ima.ts'
+import { openImaMemory } from './known-ima.ts'
 import { onboard } from './onboard.ts'
 import { isRenewalDue, validityOf } from './renewal.ts'
 import { lockState } from './state-lock.ts'
@@ -25,6 +25,8 @@ export interface AgentDependencies {
   readonly clock?: Clock
   /** From 0 to 1, 1 excluded: for jitter. */
   readonly random?: () => number
+  /** Names the boot that the node is in; that of Linux by default. */
+  readonly bootIdFile?: string
   /** Resolves after so many milliseconds, or at once when the signal aborts. */
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>
 }
@@ -74,7 +76,7 @@ export async function openNodeSession(config: AgentConfig, deps: AgentDependenci
     const client = makeVerifierClient({ url: config.verifier, trust })
     let identity: Identity | undefined
     let isForgotten = false
-    const ima = imaMemory()
+    const ima = await openImaMemory(config.stateDir, deps.bootIdFile)
     let announced: string | undefined
     let pcrs: string | undefined
     const announce = (enrolment: StoredEnrolment, onboarded: boolean): void => {
@@ -209,7 +211,7 @@ function makeTurns(): <T>(work: () => Promise<T>) => Promise<T> {
   }
 }
 
-const WARNINGS: ReadonlySet<AgentEvent['type']> = new Set(['tpm-cleared', 'failed', 'unlinked'])
+const WARNINGS: ReadonlySet<AgentEvent['type']> = new Set(['tpm-cleared', 'failed', 'unlinked', 'log-incomplete'])
 
 /** Every event is a line of the log; results are for relying parties and not for logs. */
 export function reporter({ logger, onEvent }: AgentDependencies): OnEvent {

@@ -2,6 +2,7 @@ import { makeCertificationRequest } from '../ca/index.ts'
 import { toHex, TouchstoneError } from '../core/index.ts'
 import { activateCredential, certifyCreation, signDigest, type SignedAttest, type TpmTools } from '../device/index.ts'
 import {
+  LIMITS,
   onboardingBinding,
   onboardingChallenge,
   onboardingProof,
@@ -14,9 +15,10 @@ import type { OnEvent } from './events.ts'
 import type { Identity } from './identity.ts'
 import { linkQuote } from './link.ts'
 import { checkIssued } from './issued-certificates.ts'
-import { readEventLog, readImaLog } from './measurement-logs.ts'
+import { readEventLog, readImaPiece } from './measurement-logs.ts'
 import { implementedBanks, quoteAsAsked, type AnsweredQuote } from './quoting.ts'
 import type { StoredEnrolment } from './state.ts'
+import { quoteWithUserspace } from './userspace-log.ts'
 import type { VerifierClient } from './verifier-client.ts'
 
 export interface OnboardingInput {
@@ -56,7 +58,9 @@ export async function onboard(input: OnboardingInput): Promise<StoredEnrolment> 
   const request = await makeCertificationRequest(device.publicArea, config.serial, (digest) =>
     signDigest(tools, device, digest),
   )
-  const proven = await prove(input, session, request, pcrBanks)
+  const { quoted: proven, userspaceLog } = await quoteWithUserspace({ file: config.userspaceLog, onEvent }, (log) =>
+    prove(input, session, { request, pcrBanks, userspaceLog: log }),
+  )
   const link = config.link === undefined ? undefined : await linkQuote(config.link, proven.quote, onEvent, { signal })
   onEvent({ type: 'onboarding', step: 'finish' })
   const { nodeId, deviceCertificate, akCertificate, chain, interval } = await client.post(
@@ -71,7 +75,9 @@ export async function onboard(input: OnboardingInput): Promise<StoredEnrolment> 
       quote: proven.quote.attest,
       quoteSignature: proven.quote.signature,
       eventLog: proven.eventLog,
+      userspaceLog,
       imaLog: proven.imaLog,
+      imaMore: proven.imaMore,
       untrustedPcrs: proven.quote.untrustedPcrs,
       link,
     },
@@ -97,6 +103,13 @@ interface Proven {
   readonly quote: AnsweredQuote
   readonly eventLog: Buffer
   readonly imaLog: Buffer | undefined
+  readonly imaMore: true | undefined
+}
+
+interface ToProve {
+  readonly request: Buffer
+  readonly pcrBanks: readonly PcrBank[]
+  readonly userspaceLog: Buffer | undefined
 }
 
 /** IMA measures whatever runs, the tools of the agent included: a list of a busy node settles after a few rounds. */
@@ -104,18 +117,18 @@ const IMA_ATTEMPTS = 8
 
 /**
  * Certification and quote over one binding. The binding covers the logs, so they are read first; when IMA's list grew
- * until the quote was made, the quote is ahead of the list that it is bound to, and everything is done again.
+ * until the quote was made, the quote is ahead of the list that it is bound to, and everything is done again. Of a list
+ * that is longer than a request its beginning is sent, which the quote is ahead of anyway.
  */
 async function prove(
   { tools, identity, config, onEvent }: OnboardingInput,
   session: OnboardingChallenge,
-  request: Buffer,
-  pcrBanks: readonly PcrBank[],
+  { request, pcrBanks, userspaceLog }: ToProve,
 ): Promise<Proven> {
   const { ak, akName, device, deviceName, deviceCreation, endorsement } = identity
   const eventLog = await readEventLog(config.eventLog)
   for (let attempt = 0; attempt < IMA_ATTEMPTS; attempt++) {
-    const imaLog = await readImaLog(config.imaLog)
+    const { imaLog, imaMore } = await firstOfIma(config.imaLog)
     const binding = onboardingBinding({
       session: session.session,
       ekSpki: endorsement.ekSpki,
@@ -124,6 +137,8 @@ async function prove(
       request,
       eventLog,
       imaLog: imaLog ?? Buffer.alloc(0),
+      imaMore,
+      userspaceLog,
       model: config.model,
       serial: config.serial,
       pcrBanks,
@@ -131,8 +146,16 @@ async function prove(
     const certification = await certifyCreation(tools, ak, device, deviceCreation, binding)
     onEvent({ type: 'onboarding', step: 'certified' })
     const quote = await quoteAsAsked(tools, identity, session.pcrs, binding)
-    const now = await readImaLog(config.imaLog)
-    if ((now?.byteLength ?? 0) === (imaLog?.byteLength ?? 0)) return { binding, certification, quote, eventLog, imaLog }
+    const now = await firstOfIma(config.imaLog)
+    const isSame = now.imaMore === imaMore && now.imaLog?.byteLength === imaLog?.byteLength
+    if (isSame) return { binding, certification, quote, eventLog, imaLog, imaMore }
   }
   throw new TouchstoneError('agent.log', "IMA's list grew during each of several quotes")
+}
+
+/** IMA's list, as far as a request carries it; nothing for a node without one. */
+async function firstOfIma(file: string | undefined): Promise<Pick<Proven, 'imaLog' | 'imaMore'>> {
+  if (file === undefined) return { imaLog: undefined, imaMore: undefined }
+  const { bytes, more } = await readImaPiece(file, 0, LIMITS.imaLog)
+  return { imaLog: bytes.byteLength === 0 ? undefined : bytes, imaMore: more ? true : undefined }
 }

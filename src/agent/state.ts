@@ -8,7 +8,8 @@ import { readIfThere, syncDirectory, TEMPORARY, writeAtomically } from './atomic
 /**
  * What lasts, in `<stateDir>`, mode 0700: `keys.json`, the node's keys as blobs that only its TPM can load, written once
  * before anybody hears of them, so that a killed agent comes back with the same ones; and `enrolment.json`, what the
- * verifier issued for them. Both are small enough to be replaced whole.
+ * verifier issued for them. Both are small enough to be replaced whole. `ima.json` beside them may be lost, see
+ * `openImaMemory`.
  */
 export interface AgentState {
   readonly directory: string

@@ -82,6 +82,7 @@ function changeBy(event: AgentEvent, now: number): Partial<AgentStatus> {
     case 'clock':
       return { clock: event.state }
     case 'unlinked':
+    case 'log-incomplete':
       return {}
     case 'waiting':
       return { nextAttempt: toRfc3339(now + event.milliseconds) }

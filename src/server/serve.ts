@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Server as TlsServer } from 'node:tls'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { z } from 'zod'
-import { type Clock, TouchstoneError } from '../core/index.ts'
+import { type Clock, isTouchstoneError, TouchstoneError } from '../core/index.ts'
 import { openStore, sqliteEngine, type Store } from '../store/index.ts'
 import { buildApp } from './app.ts'
 import { type CertificateAuthority, loadCa } from './ca-directory.ts'
@@ -17,6 +17,7 @@ import { makePrivateDirectory } from './private-file.ts'
 import { openResultsKeys, type RotationTimes } from './results-keys.ts'
 import { openRunFile } from './run-file.ts'
 import { isWildcard, RENEWAL_INTERVAL_MS, serverKeyPair } from './server-certificate.ts'
+import { policyDoubts } from './services/apply.ts'
 import type { VerifierDeps } from './services/deps.ts'
 import { policySource } from './services/policies.ts'
 
@@ -140,14 +141,17 @@ async function makeDeps(
   }
 }
 
-/** No policy yet is a state an operator can leave with `apply`; two for one purpose is a fault of the configuration. */
+/**
+ * No policy yet, or one that this version cannot read, is a state an operator can leave with `apply`; two for one purpose is a
+ * fault of the configuration.
+ */
 async function checkPolicies(policies: VerifierDeps['policies']): Promise<void> {
   const snapshot = await policies.current()
   for (const purpose of ['enrolment', 'attestation'] as const) {
     try {
       snapshot.policyFor(purpose)
     } catch (error) {
-      if (!(error instanceof TouchstoneError) || error.code !== 'policy.none') throw error
+      if (!isTouchstoneError(error, 'policy.none') && !isTouchstoneError(error, 'store.row')) throw error
     }
   }
 }
@@ -162,7 +166,10 @@ function warn({ settings, log, policies, trust }: VerifierDeps): void {
   if (trust.anchors.length === 0) log.warn('ekRoots is empty: no EK certificate can be traced to its manufacturer')
   policies
     .current()
-    .then((snapshot) => snapshot.policyFor('attestation'))
+    .then((snapshot) => {
+      for (const doubt of policyDoubts(snapshot.resources, snapshot)) log.warn(doubt)
+      return snapshot.policyFor('attestation')
+    })
     .catch((error: unknown) => log.warn({ err: error }, 'nodes cannot attest'))
 }
 

@@ -106,11 +106,19 @@ export function imaLogRepository(db: Kysely<Tables>) {
   return {
     ofNode,
 
-    /** The kept parts in order: the whole log up to where its state left it, if `isWhole`. */
+    /**
+     * The kept parts in order: the whole log up to where its state left it, if `isWhole`. One statement, because evidence of
+     * the node may come in meanwhile; so it may also be longer than what `ofNode` answered before.
+     */
     async content(nodeId: NodeId): Promise<Buffer[]> {
-      const contents: Buffer[] = []
-      for (const { digest } of await partsOf(nodeId)) contents.push(await contentOf(digest))
-      return contents
+      const parts = await db
+        .selectFrom('imaParts')
+        .innerJoin('evidenceLogs', 'evidenceLogs.digest', 'imaParts.digest')
+        .select('evidenceLogs.bytes')
+        .where('imaParts.nodeId', '=', nodeId)
+        .orderBy('imaParts.start')
+        .execute()
+      return readRows('evidence_logs', content, parts).map((part) => part.bytes)
     },
 
     /**

@@ -16,7 +16,14 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 3, name: 'guests', up: addGuests },
   { version: 4, name: 'recomputing', up: keepWhatVerdictsDependOn },
   { version: 5, name: 'IMA logs', up: addImaLogs },
+  { version: 6, name: 'lists', up: indexLists },
 ]
+
+/** Nobody who asks for what is rare, or is not there, may have the whole table read. */
+async function indexLists({ schema }: Kysely<Tables>): Promise<void> {
+  await schema.createIndex('attestationsStatus').on('attestations').columns(['status', 'id']).execute()
+  await schema.createIndex('resourcesDigest').on('resources').column('digest').execute()
+}
 
 /** A kernel's log grows for as long as it runs, so only what is new of it travels and is judged. */
 async function addImaLogs({ schema }: Kysely<Tables>): Promise<void> {

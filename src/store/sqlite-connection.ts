@@ -67,6 +67,11 @@ export class SqliteConnection implements DatabaseConnection {
     throw new Error('this driver does not stream')
   }
 
+  /** Where SQLite has ended the transaction by itself (full disk, no memory), nothing is left to be rolled back. */
+  rollback(): void {
+    if (this.#database.isTransaction) coded(() => this.#database.exec('rollback'))
+  }
+
   close(): void {
     this.#statements.clear()
     this.#database.close()

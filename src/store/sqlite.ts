@@ -56,8 +56,9 @@ class SqliteDriver implements Driver {
     await connection.executeQuery(CompiledQuery.raw('commit'))
   }
 
-  async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('rollback'))
+  // eslint-disable-next-line @typescript-eslint/require-await -- a driver's methods are asynchronous; this one fails by rejecting
+  async rollbackTransaction(): Promise<void> {
+    this.#connection?.rollback()
   }
 
   releaseConnection(): Promise<void> {

@@ -15,16 +15,21 @@ export const challengeRequest = z.strictObject({
   akName: bytesSchema(66, 22),
   /** As at enrolment: a quote over another choice is not taken. */
   pcrBanks,
+  /** The agent sends IMA logs in parts; those of version 0.1.0 do not, and take no answer that speaks of it. */
+  ima: z.literal(true).optional(),
 })
 
-/** The same shape, whether the node is known or not. */
-export const challenge = z.strictObject({
+/**
+ * The same shape, whether the node is known or not. Agents read answers of later verifiers, too: what they do not know in
+ * one says nothing to them.
+ */
+export const challenge = z.object({
   nonce: bytesSchema(128),
   pcrs: z.string(),
   /** SHA-256 of the firmware event log that the verifier already has for this node. */
   knownEventLog: hexSchema(),
-  /** What the verifier calls the part of the IMA log that it already has; see `imaPart`. */
-  knownIma: hexSchema(),
+  /** What the verifier calls the part of the IMA log that it already has, where it was asked; see `imaPart`. */
+  knownIma: hexSchema().optional(),
 })
 
 /**
@@ -59,7 +64,13 @@ export const evidenceRequest = z.strictObject({
   obtain: obtainRequest.optional(),
   /** Who the result is for, and the nonce that they gave. */
   audience: z.string().min(1).max(256).optional(),
-  relyingPartyNonce: z.string().min(8).max(88).optional(),
+  relyingPartyNonce: z
+    .string()
+    .min(8)
+    .max(88)
+    // RFC 9711 section 4.1 counts bytes.
+    .refine((nonce) => Buffer.byteLength(nonce, 'utf8') <= 88, 'expected 8 to 88 bytes')
+    .optional(),
   /** How the result is to be spelled; by default as the verifier is configured, as a JWT. */
   result: resultSpelling.optional(),
 })
@@ -74,6 +85,8 @@ export const evidence = z.strictObject({
   /** Empty is readable as nothing, and judged so: a coded refusal would leave the last good verdict standing. */
   eventLog: bytesSchema(LIMITS.eventLog, 0).optional(),
   eventLogDigest: hexSchema(),
+  /** systemd's `tpm2-measure.log`, whole; its bytes are in the quote's qualifying data. Absent where there is none. */
+  userspaceLog: bytesSchema(LIMITS.userspaceLog).optional(),
   /** From the beginning, or from where `ima` says; absent where nothing was measured since. */
   imaLog: bytesSchema(LIMITS.imaLog).optional(),
   ima: imaPart.optional(),
@@ -85,7 +98,7 @@ export const evidence = z.strictObject({
     .default({}),
 })
 
-export const attestationResult = z.strictObject({
+export const attestationResult = z.object({
   status: z.enum(['none', 'affirming', 'warning', 'contraindicated']),
   /** EAR token: JWT, or CWT in base64url where that was asked for. */
   result: z.string(),
@@ -94,7 +107,7 @@ export const attestationResult = z.strictObject({
   /** The first failed check in a sentence, for the node's own log. */
   reason: z.string().optional(),
   /** How much of the node's IMA log the verifier has now, and how the next challenge will call that. */
-  ima: z.strictObject({ known: hexSchema(), bytes: z.number().int().nonnegative() }).optional(),
+  ima: z.object({ known: hexSchema(), bytes: z.number().int().nonnegative() }).optional(),
   /** Present when a renewal was asked for and granted; PEM. */
   deviceCertificate: z.string().optional(),
   akCertificate: z.string().optional(),

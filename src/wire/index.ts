@@ -139,10 +139,21 @@ export { release } from './release.ts'
 export type { ApprovedReleaseList, ReleaseApproval } from './release-approval.ts'
 export { approvedReleaseList, releaseApproval } from './release-approval.ts'
 export { Refusal } from './refusal.ts'
-export type { ExceptionSummary, ReferencePromoted, ReferencePromotion, ResourceHistory } from './resources.ts'
+export type {
+  ExceptionEnded,
+  ExceptionSummary,
+  ExcusedPage,
+  ReferencePromoted,
+  ReferencePromotion,
+  ResourceHistory,
+} from './resources.ts'
 export {
   exceptionDetail,
+  exceptionEnded,
+  exceptionEnding,
   exceptionList,
+  excusedPage,
+  excusedQuery,
   nodeLabels,
   referencePromoted,
   referencePromotion,

@@ -4,6 +4,8 @@ export const LIMITS = {
   eventLog: 1 << 20,
   /** An IMA log; 100,000 entries of usual length. */
   imaLog: 16 << 20,
+  /** systemd's log of its own measurements; a boot has some ten records of about a kilobyte. */
+  userspaceLog: 1 << 20,
   /** Any TPM structure in a body. */
   structure: 4096,
   certificate: 8192,

@@ -30,7 +30,7 @@ export const onboardingBegin = z.strictObject({
   pcrBanks,
 })
 
-export const onboardingChallenge = z.strictObject({
+export const onboardingChallenge = z.object({
   /** UUIDv7 of the pending session. */
   session: z.string(),
   /** TPM2B_ID_OBJECT. */
@@ -60,13 +60,17 @@ export const onboardingFinish = z.strictObject({
   quoteSignature: structure,
   /** Empty is readable as nothing, and judged so: a coded refusal would leave the last good verdict standing. */
   eventLog: bytesSchema(LIMITS.eventLog, 0),
+  /** systemd's `tpm2-measure.log`; absent where there is none. */
+  userspaceLog: bytesSchema(LIMITS.userspaceLog).optional(),
   imaLog: bytesSchema(LIMITS.imaLog).optional(),
+  /** The log is longer than `imaLog` may be: this is its beginning, and attestations bring the rest. */
+  imaMore: z.literal(true).optional(),
   untrustedPcrs: registerValues.optional(),
   /** A guest's: its host's quote over this one. */
   link: linkedEvidence.optional(),
 })
 
-export const onboardingResult = z.strictObject({
+export const onboardingResult = z.object({
   nodeId: z.string(),
   /** PEM. */
   deviceCertificate: z.string(),

@@ -162,14 +162,14 @@ export const resourceSummary = z.object({
 export const resourceDetail = resourceSummary.extend({ document: z.string() })
 export const resourceList = z.object({ items: z.array(resourceSummary) })
 
-/** YAML texts of one document each; all are applied, or none. */
+/** YAML texts of one document each, or such in JSON, which may be large; all are applied, or none. */
 export const applyRequest = z.strictObject({
   documents: z
     .array(
       z
         .string()
         .min(1)
-        .max(1 << 20),
+        .max(32 << 20),
     )
     .min(1)
     .max(64),

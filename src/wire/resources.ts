@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { LABEL_NAME, MAX_LABEL_VALUE, MAX_LABELS } from '../core/index.ts'
 import { hexSchema } from './bytes.ts'
 import { resourceSummary } from './operator.ts'
+import { check } from './problem.ts'
 import { reason } from './reason.ts'
 
 /** Bodies of the operators' API on what changes in the life of references and exceptions. Times are RFC 3339 UTC. */
@@ -111,3 +112,38 @@ export const exceptionSummary = resourceSummary.extend({
 export type ExceptionSummary = z.output<typeof exceptionSummary>
 export const exceptionDetail = exceptionSummary.extend({ document: z.string() })
 export const exceptionList = z.object({ items: z.array(exceptionSummary) })
+
+export const exceptionEnding = z.strictObject({ reason })
+export const exceptionEnded = z.object({
+  name: z.string(),
+  /** The one that is in force now. */
+  revision: z.number().int(),
+  /** `unchanged`: it was over already. */
+  change: z.enum(['updated', 'unchanged']),
+  expires: z.string(),
+})
+export type ExceptionEnded = z.output<typeof exceptionEnded>
+
+export const excusedQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(2000).default(500),
+  after: z.uuid().optional(),
+})
+/** One page of a walk through the fleet: what an exception has a part in, by the newest verdict of each node. */
+export const excusedPage = z.object({
+  /** Nodes on this page that it concerns. */
+  concerned: z.number().int(),
+  items: z.array(
+    z.object({
+      nodeId: z.string(),
+      model: z.string(),
+      serial: z.string(),
+      attestation: z.string(),
+      time: z.string(),
+      status: z.enum(['none', 'affirming', 'warning', 'contraindicated']),
+      checks: z.array(check),
+    }),
+  ),
+  /** Present while there are more nodes: goes into the next request as `after`. */
+  next: z.string().optional(),
+})
+export type ExcusedPage = z.output<typeof excusedPage>

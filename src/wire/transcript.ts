@@ -28,6 +28,10 @@ export interface OnboardingBinding {
   readonly eventLog: Uint8Array
   /** Empty where the node has no IMA log. */
   readonly imaLog: Uint8Array
+  /** Whether the IMA log goes on behind that. */
+  readonly imaMore?: boolean | undefined
+  /** systemd's; absent where the node has none: then the binding is what it was before there was such a field. */
+  readonly userspaceLog?: Uint8Array | undefined
   readonly model: string
   readonly serial: string
   /** The PCR banks that the node said its TPM implements, in any order: what is asked for goes by them. */
@@ -47,6 +51,8 @@ export function onboardingBinding(parts: OnboardingBinding): Buffer {
     Buffer.from(parts.model, 'ascii'),
     Buffer.from(parts.serial, 'ascii'),
     Buffer.from(PCR_BANKS.filter((bank) => parts.pcrBanks.includes(bank)).join(','), 'ascii'),
+    ...(parts.imaMore === true ? [Buffer.from('ima more', 'ascii')] : []),
+    ...userspaceFields(parts.userspaceLog),
   ])
 }
 
@@ -57,11 +63,16 @@ export function onboardingProof(secret: Uint8Array, binding: Uint8Array): Buffer
 
 /**
  * The qualifying data of a quote in attestation: the verifier's nonce, and what the node asks for with it. What its
- * broker obtains follows as two fields more, kind and bytes, how the result is spelled as three more, and which part of the
- * IMA log comes along as another three; evidence without is what it always was, and no list of fields can be read as
- * another.
+ * broker obtains follows as two fields more, kind and bytes, how the result is spelled as three more, which part of the
+ * IMA log comes along as another three, and the log of systemd as two; evidence without is what it always was, and no list
+ * of fields can be read as another.
  */
-export function evidenceQualifyingData(nonce: Uint8Array, request: EvidenceRequest, ima?: CarriedIma): Buffer {
+export function evidenceQualifyingData(
+  nonce: Uint8Array,
+  request: EvidenceRequest,
+  ima?: CarriedIma,
+  userspaceLog?: Uint8Array,
+): Buffer {
   const { renewal, audience, relyingPartyNonce, obtain, result } = request
   return transcript('touchstone attestation v1', [
     nonce,
@@ -71,7 +82,12 @@ export function evidenceQualifyingData(nonce: Uint8Array, request: EvidenceReque
     ...(obtain === undefined ? [] : [Buffer.from(obtain.kind, 'ascii'), obtain.request]),
     ...(result === undefined ? [] : ['result', result.profile ?? '', result.format].map((text) => Buffer.from(text))),
     ...(ima === undefined ? [] : imaFields(ima)),
+    ...userspaceFields(userspaceLog),
   ])
+}
+
+function userspaceFields(log: Uint8Array | undefined): Buffer[] {
+  return log === undefined ? [] : [Buffer.from('userspace', 'ascii'), sha256(log)]
 }
 
 /** The part of an IMA log that travels with a quote. */

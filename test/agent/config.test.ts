@@ -42,6 +42,7 @@ test('four keys are enough, and what is written stays text', async (t) => {
     stateDir: '/var/lib/touchstone-node',
     tcti: 'device:/dev/tpmrm0',
     eventLog: '/sys/kernel/security/tpm0/binary_bios_measurements',
+    userspaceLog: '/run/log/systemd/tpm2-measure.log',
     model: 'Edge 100',
     serial: '0012',
   })
@@ -55,6 +56,13 @@ test('paths are relative to the file that names them', async (t) => {
   assert.equal(config.imaLog, join(directory, 'x', 'ima'))
   assert.equal(config.eventLog, '/abs')
   assert.equal(config.interval, 30)
+})
+
+test('the log of systemd belongs to the TPM of the machine: with another event log it is only read where it is named', async (t) => {
+  const directory = await folder(t)
+  assert.equal((await read(directory, [...good, 'eventLog: other.bin'])).userspaceLog, undefined)
+  const named = await read(directory, [...good, 'eventLog: other.bin', 'userspaceLog: measure.log'])
+  assert.equal(named.userspaceLog, join(directory, 'measure.log'))
 })
 
 test('every fault is reported at once', async (t) => {

@@ -160,6 +160,8 @@ export async function fakeVerifier(
         request: finish.request,
         eventLog: finish.eventLog,
         imaLog: finish.imaLog ?? Buffer.alloc(0),
+        imaMore: finish.imaMore,
+        userspaceLog: finish.userspaceLog,
         model: begin.model,
         serial: begin.serial,
         pcrBanks: begin.pcrBanks,
@@ -202,7 +204,10 @@ export async function fakeVerifier(
       nonces.delete(toHex(sent.nonce))
       const carried = sent.ima && { part: sent.ima, log: sent.imaLog ?? Buffer.alloc(0) }
       const { extraData } = attested(known.ekPublic, known.akPublic, sent.quote, sent.signature)
-      assert.ok(extraData.equals(evidenceQualifyingData(sent.nonce, sent.request, carried)), 'the quote is bound')
+      assert.ok(
+        extraData.equals(evidenceQualifyingData(sent.nonce, sent.request, carried, sent.userspaceLog)),
+        'the quote is bound',
+      )
       if (sent.eventLog === undefined) assert.equal(sent.eventLogDigest, known.eventLog)
       fake.accepted.push(sent)
       if (sent.ima !== undefined) {

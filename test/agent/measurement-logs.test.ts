@@ -4,7 +4,7 @@ import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import { readEventLog, readImaLog } from '../../src/agent/measurement-logs.ts'
+import { readEventLog } from '../../src/agent/measurement-logs.ts'
 import { enrollOnce } from '../../src/agent/index.ts'
 import { onboardingFinish, LIMITS } from '../../src/wire/index.ts'
 import { testNode } from './node.ts'
@@ -19,14 +19,6 @@ test('logs are read to their end and never beyond the limit', async (t) => {
   await assert.rejects(readEventLog(file), { code: 'agent.log' })
   await assert.rejects(readEventLog('/dev/zero'), { code: 'agent.log' })
   await assert.rejects(readEventLog(join(directory, 'none')), { code: 'agent.log' })
-})
-
-test('a node without an IMA list, or with an empty one, has none', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'touchstone-test-logs-'))
-  t.after(() => rm(directory, { recursive: true, force: true }))
-  await writeFile(join(directory, 'ima'), '')
-  assert.equal(await readImaLog(undefined), undefined)
-  assert.equal(await readImaLog(join(directory, 'ima')), undefined)
 })
 
 test('an IMA list that grew while the TPM quoted is read and quoted again', async (t) => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { DatabaseSync } from 'node:sqlite'
 import test, { after } from 'node:test'
 import { readUntrustedPcrs } from '../../src/device/index.ts'
 import { parsePcrSelection } from '../../src/tpm/index.ts'
@@ -111,4 +112,12 @@ test('a verdict that is not there cannot be explained', async (t) => {
   const viewer = await operator('viewer')
   const asked = viewer(verdictExplanation, 'GET', '/v1/attestations/01900000-0000-7000-8000-000000000000/explanation')
   await assert.rejects(asked, refusedWith('attestation.not_found'))
+})
+
+test('a policy that this version cannot read any more takes nothing else from an explanation', async (t) => {
+  const { newest, explanationOf, store } = await enrolled(t)
+  const database = new DatabaseSync(store.path)
+  database.exec("UPDATE documents SET document = 'written: by another version'")
+  database.close()
+  assert.deepEqual((await explanationOf(await newest())).failures, [])
 })

@@ -6,10 +6,10 @@ import { appraise, type GuestContext, type KnownHost } from '../../src/attest/in
 import { parsePolicy } from '../../src/attest/policy.ts'
 import { decode } from '../../src/codec/index.ts'
 import type { Check } from '../../src/core/index.ts'
-import { suspendNode } from '../../src/server/services/node-operations.ts'
+import { activateNode, suspendNode } from '../../src/server/services/node-operations.ts'
 import { removePlacement } from '../../src/server/services/placements.ts'
 import { parsePcrSelection, TPM2B_PUBLIC } from '../../src/tpm/index.ts'
-import { attestationDetail, attestationList, linkedEvidence } from '../../src/wire/index.ts'
+import { attestationDetail, attestationList, linkedEvidence, nodeResult, recomputed } from '../../src/wire/index.ts'
 import { honestPolicy, testVendor } from './boxes.ts'
 import { guestAt, hostAt, machine, type TestGuest } from './hosted-world.ts'
 import { refusedWith, testVerifier, type TestVerifierOptions } from './test-verifier.ts'
@@ -136,6 +136,53 @@ test('a guest is not trusted when its host has not attested for three intervals'
   assert.equal(await failureOf(verifier, guest.nodeId), 'guest.host-fresh guest.host_stale')
   await host.attest()
   assert.equal((await guest.attest()).status, 'affirming')
+})
+
+test('of a guest whose host or placement is no longer good, no good result is made again', async (t) => {
+  const { verifier, host, guest } = await hosted(t)
+  assert.equal((await guest.attest()).status, 'affirming')
+  const viewer = await verifier.operator('viewer')
+  const result = async () => {
+    const answer = await viewer(nodeResult, 'GET', `/v1/nodes/${guest.nodeId}/result`)
+    return z.object({ guest: z.object({ ear_status: z.string() }) }).parse(decodeJwt(answer.result)['submods'])
+  }
+  assert.equal((await result()).guest.ear_status, 'affirming')
+  await suspendNode(verifier.deps, { nodeId: host.nodeId, actor: 'operator:test' })
+  await assert.rejects(result(), refusedWith('result.none'))
+  await activateNode(verifier.deps, { nodeId: host.nodeId, actor: 'operator:test' })
+  assert.equal((await result()).guest.ear_status, 'affirming')
+  await removePlacement(verifier.deps, { guest: one.id, actor: 'operator:test' })
+  await assert.rejects(result(), refusedWith('result.none'))
+  await guest.attest()
+  assert.equal((await result()).guest.ear_status, 'contraindicated')
+})
+
+test('verdicts on guests are the same when they are recomputed, whatever became of host and placement', async (t) => {
+  const { verifier, host, guest } = await hosted(t)
+  await guest.attest(host)
+  await guest.attest()
+  await suspendNode(verifier.deps, { nodeId: host.nodeId, actor: 'operator:test' })
+  await guest.attest()
+  await removePlacement(verifier.deps, { guest: one.id, actor: 'operator:test' })
+  await guest.attest()
+  const viewer = await verifier.operator('viewer')
+  const { items } = await viewer(attestationList, 'GET', `/v1/attestations?node=${guest.nodeId}`)
+  assert.equal(items.length, 5)
+  for (const { id } of items) {
+    const answer = await viewer(recomputed, 'POST', `/v1/attestations/${id}/recompute`)
+    assert.deepEqual([answer.outcome, answer.missing, answer.differences], ['same', [], []])
+  }
+})
+
+test('a guest that is suspended and activated again takes no model and serial from anybody', async (t) => {
+  const { verifier, host, guest } = await hosted(t)
+  const other = await guestAt(verifier, two, host)
+  const actor = 'operator:test'
+  for (const nodeId of [guest.nodeId, other.nodeId]) {
+    await suspendNode(verifier.deps, { nodeId, actor })
+    await activateNode(verifier.deps, { nodeId, actor })
+    assert.equal((await verifier.store.nodes.byId(nodeId))?.holdsIdentity, false)
+  }
 })
 
 test('a guest that lost its placement is not trusted', async (t) => {

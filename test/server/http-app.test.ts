@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { Agent, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { join } from 'node:path'
 import test from 'node:test'
 import { z } from 'zod'
 import { toHex } from '../../src/core/index.ts'
@@ -287,6 +290,38 @@ test('bodies are bounded together, and their room is free again afterwards', asy
   assert.equal(response.headers['retry-after'], '5')
 })
 
+test('whoever announces a large body and sends nothing takes no room from others', async (t) => {
+  const { app } = await setUp(t, { bodyBytes: 40 })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const silent = connect(port, '127.0.0.1')
+  const entered = Promise.withResolvers<undefined>()
+  app.server.once('request', () => entered.resolve(undefined))
+  silent.write(`POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-type: ${MEDIA.json}\r\ncontent-length: 39\r\n\r\n`)
+  await entered.promise
+  const response = await post(app, '{"bytes":"YWJj"}', { 'content-type': MEDIA.json })
+  silent.destroy()
+  assert.equal(response.statusCode, 200)
+})
+
+test('behind a large body that was refused unread, the connection takes the next request', async (t) => {
+  const { app } = await setUp(t)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const call = (method: string, path: string, body?: Buffer) => {
+    const { promise, resolve, reject } = Promise.withResolvers<number | undefined>()
+    const asked = request({ port, host: '127.0.0.1', method, path, agent, headers: { 'content-type': 'text/plain' } })
+    asked.once('response', (response) => response.resume().once('end', () => resolve(response.statusCode)))
+    asked.once('error', reject)
+    asked.end(body)
+    return promise
+  }
+  assert.equal(await call('POST', '/v1/echo', Buffer.alloc(3 << 20)), 415)
+  assert.equal(await call('GET', '/v1/nothing'), 404)
+  agent.destroy()
+})
+
 test('a request under way is answered before the app is closed', async (t) => {
   const { promise, resolve } = Promise.withResolvers<undefined>()
   const started = Promise.withResolvers<undefined>()
@@ -325,6 +360,20 @@ test('the document describes every route with its role, media types and codes', 
   assert.equal(operation?.['x-role'], 'operator')
   assert.ok(JSON.stringify(operation).includes('auth.forbidden'))
   assert.ok(JSON.stringify(paths['/v1/echo']).includes(MEDIA.cbor))
+})
+
+test('the schemas of documents are served as they are published, to whoever writes one', async (t) => {
+  const { app } = await setUp(t)
+  for (const kind of ['AttestationPolicy', 'ReferenceSet', 'PolicyException']) {
+    const response = await app.inject({ url: `/schemas/${kind}.json` })
+    assert.equal(response.statusCode, 200)
+    assert.match(String(response.headers['content-type']), /^application\/schema\+json/)
+    const file = join(import.meta.dirname, '..', '..', 'policies', 'schema', `${kind}.json`)
+    assert.equal(response.payload, await readFile(file, 'utf8'))
+  }
+  assert.equal((await app.inject({ url: '/schemas/constructor.json' })).statusCode, 404)
+  const page = await app.inject({ url: '/docs' })
+  assert.match(page.payload, /href="\/schemas\/PolicyException\.json"/)
 })
 
 test('the page of the document needs nothing from elsewhere and explains every code', async (t) => {

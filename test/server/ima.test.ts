@@ -191,6 +191,23 @@ test('a verifier that kept nothing asks for the whole log after such a change', 
   assert.equal((await whole()).status, 'affirming')
 })
 
+test('what a share of the fleet is judged by does not make its nodes send the whole log each time', async (t) => {
+  const limits = { ...(await limitsOf(t)), logBytesPerNode: 100 }
+  const { whole, attest, deps, references, ask, advance } = await runningNode(t, { limits })
+  await applyDocuments(deps, [inCanary(references)], 'test')
+  advance(2001)
+  // Whether the node is of the one half or of the other.
+  const first = await whole()
+  assert.equal((await ask()).knownIma, left(first).known)
+  assert.equal((await attest(left(first))).status, first.status)
+})
+
+/** The set for half of the fleet. */
+function inCanary(references: string): string {
+  const { spec, ...rest } = parse(references) as { spec: object }
+  return stringify({ ...rest, spec: { ...spec, state: 'canary', canary: { percentage: 50 } } })
+}
+
 async function limitsOf(t: test.TestContext) {
   const { deps } = await testVerifier(t)
   return deps.settings.limits
@@ -225,6 +242,23 @@ test('a part that was changed or moved on its way is refused, because the quote 
   assert.equal((await asMore).status, 'contraindicated')
 })
 
+test('a part that begins before or behind where it says is a verdict, and the next whole log is judged on its own', async (t) => {
+  const { whole, attest, measure } = await runningNode(t)
+  for (const moved of [-100, -1, 1]) {
+    const first = left(await whole())
+    await measure('/usr/bin/tool', 'tool')
+    const wrong = await attest({ known: first.known, bytes: first.bytes + moved })
+    assert.equal(wrong.status, 'contraindicated')
+    assert.equal(wrong.ima, undefined)
+  }
+  const again = left(await whole())
+  // Nothing was measured since, so what comes is behind the quote, and not judged.
+  assert.equal((await attest({ known: again.known, bytes: 0 })).status, 'affirming')
+  await measure('/usr/bin/tool', 'tool')
+  assert.equal((await attest({ known: again.known, bytes: 0 })).status, 'contraindicated')
+  assert.equal((await whole()).status, 'affirming')
+})
+
 test('a list that a quote does not lead to is a verdict, and the next whole log is judged on its own', async (t) => {
   const { whole, attest, measure, log } = await runningNode(t)
   const first = left(await whole())
@@ -254,7 +288,7 @@ test('a node that nobody knows is told a name of its own, always the same', asyn
   const { ask } = await runningNode(t)
   const unknown = '018f0000-0000-7000-8000-000000000000'
   const first = await ask(unknown)
-  assert.match(first.knownIma, /^[0-9a-f]{64}$/)
+  assert.match(first.knownIma ?? '', /^[0-9a-f]{64}$/)
   assert.equal((await ask(unknown)).knownIma, first.knownIma)
   assert.notEqual((await ask()).knownIma, first.knownIma)
 })

@@ -15,6 +15,7 @@ import {
   onboardingChallenge,
   onboardingProof,
   PCR_BANKS,
+  recomputed,
 } from '../../src/wire/index.ts'
 import { manifestEntry, manifestText } from '../../swtpm/index.ts'
 import { temporaryDirectory } from '../store/temporary-store.ts'
@@ -407,6 +408,40 @@ test('onboarding again is no way around attestation: the same certificates, and 
   advance(3600_000)
   await assert.rejects(node.onboard(app, keys), refusedWith('onboarding.appraisal'))
   assert.equal((await look()).lastAttestation?.status, 'contraindicated')
+})
+
+test('a node whose IMA log is longer than an enrolment carries enrols where policy asks nothing of it, and is affirmed once all is there', async (t) => {
+  const { app, operator } = await verifier(t, {}, { policies: [loose, policyFor('any', 'attestation', '[]')] })
+  const viewer = await operator('viewer')
+  const imaLog = node.imaLog?.subarray(0, 1000)
+  const round = async () => {
+    const session = await node.begin(app, keys)
+    return node.proveRound(session, keys, { eventLog: node.eventLog, imaLog, imaMore: true })
+  }
+  const { imaMore: _imaMore, ...whole } = await round()
+  await assert.rejects(node.finish(app, whole), refusedWith('enrol.proof'))
+  const { nodeId } = await node.finish(app, await round())
+  const detail = await viewer(nodeDetail, 'GET', `/v1/nodes/${nodeId}`)
+  assert.equal(detail.lastAttestation?.status, 'warning')
+  assert.equal((await node.attest(app, nodeId, keys)).status, 'affirming')
+  const { items } = await viewer(attestationList, 'GET', `/v1/attestations?node=${nodeId}`)
+  assert.equal(items.length, 2)
+  for (const { id } of items) {
+    assert.equal((await viewer(recomputed, 'POST', `/v1/attestations/${id}/recompute`)).outcome, 'same')
+  }
+})
+
+test('a policy over IMA is not answered by a part of the log, and the refusal says what to do', async (t) => {
+  const judged = policyFor('judged', 'enrolment', '[]').replace('spec:', 'spec:\n  log: { ima: required }')
+  const { app, store } = await verifier(t, {}, { policies: [judged] })
+  const imaLog = node.imaLog?.subarray(0, 1000)
+  const round = await node.proveRound(await node.begin(app, keys), keys, {
+    eventLog: node.eventLog,
+    imaLog,
+    imaMore: true,
+  })
+  await assert.rejects(node.finish(app, round), refusedWith('onboarding.ima_partial'))
+  assert.equal(await store.nodes.count('active'), 0)
 })
 
 test('the newest verdict is kept, however many others follow it', async (t) => {

@@ -120,6 +120,48 @@ test('all documents are applied or none, and every fault is told', async (t) => 
   assert.equal(await store.resources.version(), 0)
 })
 
+test('what a policy probably does not mean is told where it is applied, with its place', async (t) => {
+  const { operator } = await testVerifier(t)
+  const operate = await operator('operator')
+  const apply = async (...documents: string[]) => {
+    return (await operate(applyResult, 'PUT', '/v1/resources', { documents })).warnings ?? []
+  }
+  const misspelt = `${policyText('p')}  boot: { applications: { references: [knwon] } }\n`
+  const [missing = '', ...more] = await apply(misspelt, references)
+  assert.match(
+    missing,
+    /^policy p, \d+:\d+ spec\.boot\.applications\.references\[0\]: there is no reference set knwon; did you mean known\?$/,
+  )
+  assert.deepEqual(more, [])
+  assert.deepEqual(await apply(misspelt.replace('knwon', 'known')), [])
+  const monitored = policyText('p').replace('is: true', 'is: true, mode: monitor')
+  assert.match(
+    (await apply(monitored)).join(),
+    /^policy p, \d+:\d+ spec: every rule is only monitored: nothing of a boot is judged/,
+  )
+  await assert.rejects(apply(policyText('house')), refusedWith('policy.invalid'))
+})
+
+test('a set in JSON may have as many entries as a root file system has files', async (t) => {
+  const { operator } = await testVerifier(t)
+  const operate = await operator('operator')
+  const entries = Array.from({ length: 40_000 }, (_, at) => {
+    return { value: `sha256:${at.toString(16).padStart(64, '0')}`, path: `/usr/share/a/b/c/d/e/f/g/h/i/j/${at}` }
+  })
+  const document = JSON.stringify({
+    apiVersion: 'touchstone/v1',
+    kind: 'ReferenceSet',
+    metadata: { name: 'root' },
+    spec: { entries },
+  })
+  assert.ok(document.length > 4 << 20)
+  const { items } = await operate(applyResult, 'PUT', '/v1/resources', { documents: [document] })
+  assert.equal(items[0]?.change, 'created')
+  const [listed] = (await operate(resourceList, 'GET', '/v1/references')).items
+  assert.equal(listed?.standings?.['active'], 40_000)
+  assert.equal((await operate(resourceDetail, 'GET', '/v1/references/root')).document, document)
+})
+
 test('two policies for one purpose are refused, one for each is not', async (t) => {
   const { operator } = await testVerifier(t, { policies: [policyText('base')] })
   const operate = await operator('operator')

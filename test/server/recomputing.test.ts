@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
+import { DatabaseSync } from 'node:sqlite'
 import test, { after } from 'node:test'
 import { attestationList, recomputed } from '../../src/wire/index.ts'
 import { attackHideCommandLine, readBoot } from '../../swtpm/index.ts'
@@ -75,6 +77,59 @@ test('a verdict that somebody edited in the database shows', async (t) => {
   const other = '0190a0b0-0000-7000-8000-00000000000a'
   await store.attestations.insert({ ...base, id: other, verdict, inputs, evidence: evidence.replace('"', ' "') }, 100)
   await assert.rejects(again(other), refusedWith('store.row'))
+})
+
+test('logs and documents that somebody changed in the database are not taken for what a verdict was made of', async (t) => {
+  const { items, again, store } = await attested(t)
+  const id = items[0]?.id ?? ''
+  const row = await store.attestations.byId(id)
+  assert.ok(row)
+  const write = (sql: string, value: string | Buffer) => {
+    const database = new DatabaseSync(store.path)
+    database.prepare(sql).run(value)
+    database.close()
+  }
+  const changes = [
+    { sql: 'UPDATE documents SET document = ?', from: policy, to: `${policy}#` },
+    { sql: `UPDATE attestations SET quote = ? WHERE id = '${id}'`, from: row.quote, to: Buffer.of(0) },
+    { sql: `UPDATE attestations SET signature = ? WHERE id = '${id}'`, from: row.signature, to: Buffer.of(0) },
+    {
+      sql: `UPDATE evidence_logs SET bytes = ? WHERE size = ${node.eventLog.byteLength}`,
+      from: node.eventLog,
+      to: Buffer.of(0),
+    },
+  ]
+  for (const { sql, from, to } of changes) {
+    write(sql, to)
+    await assert.rejects(again(id), refusedWith('store.row'), sql)
+    write(sql, from)
+    assert.equal((await again(id)).outcome, 'same', sql)
+  }
+})
+
+test('a policy that this version cannot read any more is named as what is missing', async (t) => {
+  const { items, again, store } = await attested(t)
+  const [newest] = items
+  const row = newest && (await store.attestations.byId(newest.id))
+  assert.ok(row?.evidence)
+  const old = policy.replace('spec:', 'spec:\n  formerly: yes')
+  const digest = hash('sha256', old)
+  await store.resources.keep([{ digest, document: old }], 1)
+  const { quote, signature, evidence, akName, resetCount, freshFrom, time, nodeId, vector, checks } = row
+  const id = '0190a0b0-0000-7000-8000-00000000000b'
+  await store.attestations.insert(
+    {
+      ...{ id, nodeId, purpose: 'attestation', time, freshFrom, akName, resetCount, quote, signature, evidence },
+      verdict: { status: 'affirming', vector, checks },
+      inputs: { ...row.inputs, policy: { name: 'old', digest } },
+    },
+    100,
+  )
+  const { outcome, missing } = await again(id)
+  assert.deepEqual(
+    [outcome, missing],
+    ['impossible', [{ what: 'policy old', why: 'this version cannot read it any more' }]],
+  )
 })
 
 test('a verdict that is not there cannot be recomputed', async (t) => {

@@ -7,7 +7,9 @@ import {
   attestationDetail,
   attestationList,
   exceptionDetail,
+  exceptionEnded,
   exceptionList,
+  excusedPage,
   nodeDetail,
   recomputed,
   referencePromoted,
@@ -18,7 +20,7 @@ import {
 } from '../../src/wire/index.ts'
 import { honestPolicy, testBox, testVendor } from './boxes.ts'
 import { testNode } from './test-node.ts'
-import { refusedWith, testVerifier } from './test-verifier.ts'
+import { ProblemError, refusedWith, testVerifier } from './test-verifier.ts'
 
 const claim = { model: 'Edge One', serial: 'E1-0009' }
 const { vendor, ekRoots } = await testVendor({ after })
@@ -256,13 +258,13 @@ test('labels of a node are set and taken away, bounded, and in the audit trail',
 })
 
 test('a value goes from active to canary to deprecated to revoked, and every verdict on the way is recomputed the same', async (t) => {
-  const { attest, promote, label, nodeId, advance } = await enrolled(t)
+  const { attest, promote, label, nodeId, advance, store } = await enrolled(t)
   assert.deepEqual((await attest()).told, ['affirming', 'pass', 'same'])
   await promote({ value: DBX, to: 'canary', canary: { selector: { site: 'lab' } } })
   assert.deepEqual((await attest()).told, ['contraindicated', 'policy.canary', 'same'])
   await label({ site: 'lab' })
   assert.deepEqual((await attest()).told, ['affirming', 'pass', 'same'])
-  const share = canaryShare('dbx', nodeId) / 100
+  const share = canaryShare('dbx', (await store.nodes.byId(nodeId))?.ekSha256 ?? '') / 100
   for (const [percentage, code] of [
     [share, 'policy.canary'],
     [share + 0.01, 'pass'],
@@ -276,6 +278,62 @@ test('a value goes from active to canary to deprecated to revoked, and every ver
   assert.deepEqual((await attest()).told, ['warning', 'policy.deprecated', 'same'])
   advance(DAY + 1000)
   assert.deepEqual((await attest()).told, ['contraindicated', 'policy.revoked', 'same'])
+})
+
+/** Everything that a node is told with a refusal. */
+function toldBy(error: unknown): string {
+  return error instanceof ProblemError ? JSON.stringify(error.problem) : String(error)
+}
+
+test('a share of canaries chooses a box by its EK, when it enrols as afterwards', async (t) => {
+  const known = await enrolled(t)
+  const ekSha256 = (await known.store.nodes.byId(known.nodeId))?.ekSha256 ?? ''
+  const share = canaryShare('dbx', ekSha256) / 100
+  const fresh = async (percentage: number) => {
+    const verifier = await testVerifier(t, { policies: [policy], ekRoots, settings: { admission: 'vendor-ek' } })
+    const people = await operators(verifier)
+    const canary = `, state: canary, canary: { percentage: ${percentage.toFixed(2)} }`
+    await people.apply([references(canary)])
+    return { ...verifier, ...people }
+  }
+  const out = await fresh(share)
+  for (const _ of ['first', 'again']) {
+    await assert.rejects(node.onboard(out.app, keys), (error) => {
+      refusedWith('onboarding.appraisal')(error)
+      assert.match(toldBy(error), /policy\.canary/)
+      return true
+    })
+  }
+  const chosen = await fresh(share + 0.01)
+  const { nodeId } = await node.onboard(chosen.app, keys)
+  await node.attest(chosen.app, nodeId, keys)
+  const { items } = await chosen.viewer(attestationList, 'GET', `/v1/attestations?node=${nodeId}&limit=5`)
+  assert.deepEqual(
+    items.map(({ purpose, status }) => [purpose, status]),
+    [
+      ['attestation', 'affirming'],
+      ['enrolment', 'affirming'],
+    ],
+  )
+})
+
+test('at enrolment a canary by labels is somebody else’s, and rules see the EK', async (t) => {
+  const rule = `  rules: [{ name: ek, expression: 'size(node.ek) == 64 && !has(node.labels.site)', claim: configuration }]\n`
+  const verifier = await testVerifier(t, {
+    policies: [`${policy}${rule}`],
+    ekRoots,
+    settings: { admission: 'vendor-ek' },
+  })
+  const { apply } = await operators(verifier)
+  await apply([references(', state: canary, canary: { selector: { site: lab } }')])
+  await assert.rejects(node.onboard(verifier.app, keys), (error) => {
+    const told = toldBy(error)
+    assert.match(told, /policy\.canary/)
+    assert.doesNotMatch(told, /undetermined|expression/)
+    return true
+  })
+  await apply([references()])
+  await node.onboard(verifier.app, keys)
 })
 
 test('an exception warns until it ends, is pinned, and gives way to what is revoked', async (t) => {
@@ -301,6 +359,50 @@ test('an exception warns until it ends, is pinned, and gives way to what is revo
   const over = await attest()
   assert.deepEqual(over.told, ['contraindicated', 'policy.candidate', 'same'])
   assert.equal(over.rule?.exception?.unused, 'expired')
+})
+
+test('an exception shows what it excuses at present, and ends when an operator says so, with who and why', async (t) => {
+  const { attest, promote, label, apply, operate, viewer, nodeId, store } = await enrolled(t)
+  const path = '/v1/exceptions/old-dbx'
+  const excused = async () => viewer(excusedPage, 'GET', `${path}/excused`)
+  const end = async (reason = 'all boxes are updated') => operate(exceptionEnded, 'POST', `${path}/end`, { reason })
+  await assert.rejects(excused(), refusedWith('resource.not_found'))
+  await assert.rejects(end(), refusedWith('resource.not_found'))
+  await apply([exception(Date.now() + DAY)])
+  assert.deepEqual(await excused(), { concerned: 0, items: [] })
+  await label({ site: 'lab' })
+  await attest()
+  assert.deepEqual(await excused(), { concerned: 1, items: [] })
+  await promote({ value: DBX, to: 'candidate' })
+  await attest()
+  const [item, ...more] = (await excused()).items
+  assert.deepEqual(
+    [item?.nodeId, item?.status, item?.checks.map(({ code }) => code), more],
+    [nodeId, 'warning', ['policy.candidate'], []],
+  )
+  await assert.rejects(viewer(exceptionEnded, 'POST', `${path}/end`, { reason: 'x' }), refusedWith('auth.forbidden'))
+  await assert.rejects(end(''), refusedWith('http.invalid'))
+  assert.deepEqual([(await end()).revision, (await end()).change], [2, 'unchanged'])
+  const { document } = await viewer(exceptionDetail, 'GET', path)
+  assert.match(document, /ticket 7\n {2}expires: "20\d\d-[^"]+Z"\n$/)
+  const [newest] = (await viewer(resourceHistory, 'GET', `${path}/history`)).items
+  assert.deepEqual([newest?.revision, newest?.reason], [2, 'all boxes are updated'])
+  assert.match(newest?.actor ?? '', /^token:operator-/)
+  const [audited] = await store.audit.ofSubject('PolicyException/old-dbx', 1)
+  assert.equal(audited?.action, 'exception.end')
+  const over = await attest()
+  assert.deepEqual([over.told[0], over.rule?.exception?.unused], ['contraindicated', 'expired'])
+  assert.equal((await excused()).items[0]?.checks[0]?.exception?.unused, 'expired')
+})
+
+test('an exception for named nodes is looked for among these', async (t) => {
+  const { attest, promote, apply, viewer, nodeId } = await enrolled(t)
+  await promote({ value: DBX, to: 'candidate' })
+  const ids = `ids: [${nodeId}, 01890a5d-ac96-774b-bcce-b302099a8057]`
+  await apply([exception(Date.now() + DAY).replace('selector: { site: lab }', ids)])
+  await attest()
+  const { concerned, items } = await viewer(excusedPage, 'GET', '/v1/exceptions/old-dbx/excused')
+  assert.deepEqual([concerned, items.map((item) => item.nodeId)], [1, [nodeId]])
 })
 
 test('what-if answers for drafts of references, with the labels of now', async (t) => {

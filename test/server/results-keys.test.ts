@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createPublicKey, randomBytes } from 'node:crypto'
-import { readdirSync, renameSync } from 'node:fs'
+import { readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { createLocalJWKSet, flattenedVerify, type JSONWebKeySet, type JWK, jwtVerify, SignJWT } from 'jose'
@@ -74,6 +74,16 @@ test('a running verifier takes up a key that an operator adds', async (t) => {
   assert.equal(keys.published().length, 2)
   const again = rotateResultsKey(directory, input, { overlap: DAY, compromised: false })
   await assert.rejects(again, { code: 'results.rotating' })
+})
+
+test('a key that is open is not decrypted again while the verifier runs', async (t) => {
+  const { keys, directory } = await authority(t)
+  const folder = join(directory, 'results')
+  const [name = ''] = readdirSync(folder).filter((file) => file.endsWith('.key.pem'))
+  const before = keys.signing().kid
+  writeFileSync(join(folder, name), 'nothing that opens')
+  await keys.refresh()
+  assert.equal(keys.signing().kid, before)
 })
 
 test('a compromised key is gone at once, and what it signed no longer verifies', async (t) => {

@@ -103,3 +103,44 @@ test('a suspended node has no result', async (t) => {
   await caller(nodeDetail, 'POST', `/v1/nodes/${nodeId}/suspend`)
   await assert.rejects(caller(nodeResult, 'GET', `/v1/nodes/${nodeId}/result`), refusedWith('result.none'))
 })
+
+test('what only enrolment has let in has no result yet, because its policy may be the laxer one', async (t) => {
+  const { app, operator } = await testVerifier(t, { policies: [policy], ekRoots, settings: { admission: 'vendor-ek' } })
+  const { nodeId } = await node.onboard(app, keys)
+  const viewer = await operator('viewer')
+  await assert.rejects(viewer(nodeResult, 'GET', `/v1/nodes/${nodeId}/result`), refusedWith('result.none'))
+  await node.attest(app, nodeId, keys)
+  assert.equal((await viewer(nodeResult, 'GET', `/v1/nodes/${nodeId}/result`)).format, 'jwt')
+})
+
+test('a node that was seen in a later boot has no result of the one before', async (t) => {
+  const other = { ...claim, serial: 'E1-0007' }
+  const own = await testBox(t, vendor, other)
+  const before = await testNode(own.powered, other)
+  const stored = await before.makeStoredKeys()
+  const { app, operator } = await testVerifier(t, { policies: [policy], ekRoots, settings: { admission: 'vendor-ek' } })
+  const first = await before.loadKeys(stored)
+  const { nodeId } = await before.onboard(app, first)
+  await before.attest(app, nodeId, first)
+  await before.close()
+  const now = await testNode(await own.reboot('honest'), other)
+  t.after(() => now.close())
+  const second = await now.loadKeys(stored)
+  // With the same keys it is given its certificates again, and its newest verdict stays that of the boot before.
+  await now.onboard(app, second)
+  const viewer = await operator('viewer')
+  await assert.rejects(viewer(nodeResult, 'GET', `/v1/nodes/${nodeId}/result`), refusedWith('result.none'))
+  await now.attest(app, nodeId, second)
+  assert.equal((await viewer(nodeResult, 'GET', `/v1/nodes/${nodeId}/result`)).format, 'jwt')
+})
+
+test('a nonce has 8 to 88 bytes, whatever its characters take', async (t) => {
+  const { get } = await attested(t)
+  for (const [nonce, status] of [
+    ['\u{1f511}'.repeat(22), 200],
+    ['\u{1f511}'.repeat(23), 400],
+    ['é'.repeat(60), 400],
+  ] as const) {
+    assert.equal((await get(`?nonce=${encodeURIComponent(nonce)}`, 'application/eat+jwt')).statusCode, status)
+  }
+})

@@ -10,7 +10,8 @@ import test from 'node:test'
 import { initCa, serve } from '../../src/server/index.ts'
 import { readServerConfig } from '../../src/server/config.ts'
 import { makeLogger } from '../../src/server/http/logging.ts'
-import { startVerifier } from '../../src/server/serve.ts'
+import { databasePath, startVerifier } from '../../src/server/serve.ts'
+import { openStore, sqliteEngine } from '../../src/store/index.ts'
 import { code, temporaryDirectory } from '../store/temporary-store.ts'
 
 const POLICIES = `apiVersion: touchstone/v1
@@ -64,6 +65,20 @@ function get(url: string, ca: Buffer): Promise<{ status: number; body: string; p
 interface Tls {
   getProtocol(): string | null
 }
+
+test('says when it starts what its policies probably do not mean', async (t) => {
+  const { config, file } = await setUp(t)
+  const misspelt = POLICIES.replace('secureBoot:', 'boot: { applications: { references: [knwon] } }, secureBoot:')
+  writeFileSync(file('policies/base.yaml'), misspelt)
+  const told = Promise.withResolvers<string>()
+  const log = makeLogger('warn', { write: (line: string) => (line.includes('knwon') ? told.resolve(line) : undefined) })
+  const verifier = await startVerifier(await readServerConfig(config), log)
+  t.after(() => verifier.close())
+  assert.match(
+    await told.promise,
+    /policy base, 4:\d+ spec\.boot\.applications\.references\[0\]: there is no reference set knwon; did you mean known/,
+  )
+})
 
 test('serves TLS below its own root, says where in run.json, and takes that away at the end', async (t) => {
   const { dataDir, config, root } = await setUp(t)
@@ -176,4 +191,20 @@ test('the run file of a verifier that was killed is no obstacle', async (t) => {
   const verifier = await startVerifier(await readServerConfig(config), quiet)
   await verifier.close()
   assert.ok(!existsSync(join(dataDir, 'run.json')))
+})
+
+test('starts with a document that this version cannot read, so that it can be applied anew', async (t) => {
+  const { config, dataDir, root } = await setUp(t)
+  const store = await openStore(sqliteEngine(databasePath(dataDir)), 1)
+  const row = { kind: 'ReferenceSet', name: 'os', revision: 1, digest: '00', updated: 1, actor: 'x' }
+  await store.resources.insert({ ...row, document: 'written: by another version' })
+  await store.close()
+  const told = Promise.withResolvers<string>()
+  const log = makeLogger('warn', {
+    write: (line: string) => (line.includes('cannot be read') ? told.resolve(line) : undefined),
+  })
+  const verifier = await startVerifier(await readServerConfig(config), log)
+  t.after(() => verifier.close())
+  assert.match(await told.promise, /ReferenceSet os, revision 1/)
+  assert.equal((await get(`${verifier.url}/readyz`, root)).status, 200)
 })

@@ -12,6 +12,7 @@ import {
   openTpmTools,
   quote,
   readEndorsementMaterial,
+  readUntrustedPcrs,
   signDigest,
 } from '../../src/device/index.ts'
 import { nameOf, parsePcrSelection, spkiOf, TPM2B_PUBLIC } from '../../src/tpm/index.ts'
@@ -82,7 +83,10 @@ export async function testNode(powered: Powered, claim: { model: string; serial:
   const proveRound = async (
     session: Awaited<ReturnType<typeof begin>>,
     keys: Keys,
-    logs: { eventLog: Buffer; imaLog?: Buffer | undefined } = { eventLog, imaLog },
+    logs: { eventLog: Buffer; imaLog?: Buffer | undefined; imaMore?: true; userspaceLog?: Buffer } = {
+      eventLog,
+      imaLog,
+    },
   ): Promise<OnboardingFinish & { secret: Buffer; binding: Buffer }> => {
     const secret = await activateCredential(tools, ek, keys.ak, session)
     const csr = await request(keys)
@@ -94,11 +98,14 @@ export async function testNode(powered: Powered, claim: { model: string; serial:
       request: csr,
       eventLog: logs.eventLog,
       imaLog: logs.imaLog ?? Buffer.alloc(0),
+      imaMore: logs.imaMore,
+      userspaceLog: logs.userspaceLog,
       ...claim,
       pcrBanks: PCR_BANKS,
     })
     const certification = await certifyCreation(tools, keys.ak, keys.device, keys.creation, binding)
-    const quoted = await quote(tools, keys.ak, parsePcrSelection(session.pcrs), binding)
+    const pcrs = parsePcrSelection(session.pcrs)
+    const quoted = await quote(tools, keys.ak, pcrs, binding)
     return {
       session: session.session,
       proof: onboardingProof(secret, binding),
@@ -109,7 +116,11 @@ export async function testNode(powered: Powered, claim: { model: string; serial:
       quote: quoted.attest,
       quoteSignature: quoted.signature,
       eventLog: logs.eventLog,
+      userspaceLog: logs.userspaceLog,
       imaLog: logs.imaLog,
+      ...(logs.imaMore === undefined
+        ? {}
+        : { imaMore: logs.imaMore, untrustedPcrs: await readUntrustedPcrs(tools, pcrs) }),
       secret,
       binding,
     }
@@ -126,7 +137,7 @@ export async function testNode(powered: Powered, claim: { model: string; serial:
     finish(app, await proveRound(await begin(app, keys, certificate), keys))
 
   const ask = (app: FastifyInstance, nodeId: string, keys: Pick<Keys, 'akName'>) =>
-    send(app, '/v1/attestation/challenge', { nodeId, akName: keys.akName }, challenge)
+    send(app, '/v1/attestation/challenge', { nodeId, akName: keys.akName, ima: true }, challenge)
 
   const evidenceFor = async (
     nodeId: string,

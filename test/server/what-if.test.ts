@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { DatabaseSync } from 'node:sqlite'
 import test, { after } from 'node:test'
+import { whatIf } from '../../src/server/services/what-if.ts'
 import { whatIfPage } from '../../src/wire/index.ts'
 import { honestPolicy, testBox, testVendor } from './boxes.ts'
 import { testNode } from './test-node.ts'
@@ -49,4 +51,31 @@ test('a node without a verdict is counted as such, and pages join', async (t) =>
 test('a draft with a fault is refused before any node is looked at', async (t) => {
   const { ask } = await fleet(t)
   await assert.rejects(ask(policy.replace('pcrs:', 'prcs:')), refusedWith('policy.invalid'))
+})
+
+test('others are served between any two nodes, however long one takes', async (t) => {
+  const { ask, deps } = await fleet(t)
+  const { newNode } = await import('../store/records.ts')
+  for (let n = 1; n <= 5; n += 1) await deps.store.nodes.insert(newNode(n), 1)
+  let turns = 0
+  let isOver = false
+  const count = () => {
+    turns += 1
+    if (!isOver) setImmediate(count)
+  }
+  const asked = whatIf(deps, { documents: [policy], limit: 10 })
+  setImmediate(count)
+  await asked
+  isOver = true
+  assert.ok(turns >= 5, String(turns))
+  assert.equal((await ask(policy)).counts.none, 5)
+})
+
+test('a verdict that somebody changed in the database hides nothing of the other nodes', async (t) => {
+  const { ask, store, nodeId } = await fleet(t)
+  const database = new DatabaseSync(store.path)
+  database.exec("UPDATE evidence_logs SET bytes = x'00'")
+  database.close()
+  assert.deepEqual(await ask(policy), { counts: { ...NOTHING, impossible: 1 }, changes: [] })
+  assert.equal((await store.nodes.byId(nodeId))?.lastAttestation?.status, 'affirming')
 })

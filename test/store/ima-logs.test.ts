@@ -99,3 +99,13 @@ test('old parts are joined, and the newest stay as they came', async (t) => {
   assert.ok(Number(count('ima_parts')) <= 128)
   assert.ok(Number(count('ima_parts')) >= 64)
 })
+
+test('a log that is read while its node attests comes back in one piece, from before or after', async (t) => {
+  const { store, grow, content } = await setUp(t)
+  for (let at = 0; at < 20; at++) await grow(2 * at, `${at % 10}.`)
+  const reading = Array.from({ length: 20 }, () => content())
+  const growing = [grow(0, 'new', { boot: 'b2' }), store.transaction((tx) => tx.imaLogs.drop(id(1)))]
+  const before = '0.1.2.3.4.5.6.7.8.9.'.repeat(2)
+  for (const read of await Promise.all(reading)) assert.ok([before, 'new', ''].includes(read), read)
+  await Promise.all(growing)
+})

@@ -70,3 +70,21 @@ test('what was enrolled before there were guests is a machine afterwards', async
   const [certificate] = await store.certificates.ofNode(nodeId, 0, 9)
   assert.deepEqual([certificate?.kind, certificate?.subject], ['ak', undefined])
 })
+
+test('whatever is asked for by status, node or digest is looked up, and never searched for', async (t) => {
+  const { path } = await temporaryStore(t)
+  const database = new DatabaseSync(path, { readOnly: true })
+  t.after(() => database.close())
+  const plan = (sql: string) =>
+    database
+      .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+      .all()
+      .map(({ detail }) => String(detail))
+      .join('; ')
+  const list = 'SELECT id FROM attestations WHERE'
+  const end = 'ORDER BY id DESC LIMIT 9'
+  assert.match(plan(`${list} status = 'none' ${end}`), /^SEARCH .*attestations_status \(status=\?\)$/)
+  const ofNode = plan(`${list} node_id = 'n' AND coalesce(status, '') = 'none' AND id < 'x' ${end}`)
+  assert.match(ofNode, /^SEARCH .*attestations_node \(/)
+  assert.match(plan("SELECT document FROM resources WHERE digest = 'aa'"), /^SEARCH .*resources_digest/)
+})

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
-import { CompiledQuery } from 'kysely'
+import { CompiledQuery, Kysely } from 'kysely'
 import { openStore, sqliteEngine } from '../../src/store/index.ts'
 import { openDatabase, SqliteConnection } from '../../src/store/sqlite-connection.ts'
 import { code, temporaryDirectory, temporaryStore } from './temporary-store.ts'
@@ -80,6 +80,21 @@ test('a transaction that throws writes nothing, and the next one goes on', async
   assert.deepEqual(await store.audit.ofSubject('s', 10), [])
   await store.transaction((tx) => tx.audit.insert(record))
   assert.deepEqual(await store.audit.ofSubject('s', 10), [record])
+})
+
+test('a transaction that the disk has no room for says so, and the next one goes on', async (t) => {
+  const engine = sqliteEngine(join(temporaryDirectory(t), 'data', 'x.db'))
+  const db = new Kysely<{ blobs: { content: Uint8Array } }>({ dialect: engine.dialect })
+  t.after(() => db.destroy())
+  await db.schema.createTable('blobs').addColumn('content', 'blob').execute()
+  // SQLite ends a transaction by itself where a page cannot be added.
+  await db.executeQuery(CompiledQuery.raw('PRAGMA cache_size = 8'))
+  await db.executeQuery(CompiledQuery.raw('PRAGMA max_page_count = 64'))
+  const content = Buffer.alloc(1 << 20)
+  const add = (bytes: Buffer) =>
+    db.transaction().execute((tx) => tx.insertInto('blobs').values({ content: bytes }).execute())
+  await assert.rejects(add(content), code('store.full'))
+  await add(Buffer.alloc(10))
 })
 
 test('a row that this version would not write is refused by table and column', async (t) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { toHex } from '../../src/core/index.ts'
 import { evidenceQualifyingData, onboardingBinding, onboardingProof } from '../../src/wire/index.ts'
 
 const binding = {
@@ -23,6 +24,23 @@ for (const field of Object.keys(binding) as (keyof typeof binding)[]) {
     assert.notDeepEqual(onboardingBinding(other), onboardingBinding(binding))
   })
 }
+
+test('a list of IMA that goes on has another binding than one that ends', () => {
+  assert.notDeepEqual(onboardingBinding({ ...binding, imaMore: true }), onboardingBinding(binding))
+  assert.deepEqual(onboardingBinding({ ...binding, imaMore: undefined }), onboardingBinding(binding))
+})
+
+test('with a log of systemd the binding is another one, and without it what it always was', () => {
+  const bindings = [{}, { userspaceLog: Buffer.alloc(0) }, { userspaceLog: Buffer.from('x') }, { imaMore: true }].map(
+    (more) => toHex(onboardingBinding({ ...binding, ...more })),
+  )
+  assert.equal(new Set(bindings).size, bindings.length)
+  assert.deepEqual(onboardingBinding({ ...binding, userspaceLog: undefined }), onboardingBinding(binding))
+  const quotes = [undefined, Buffer.alloc(0), Buffer.from('x')].map((log) =>
+    toHex(evidenceQualifyingData(Buffer.from('n'), {}, undefined, log)),
+  )
+  assert.equal(new Set(quotes).size, quotes.length)
+})
 
 test('banks are a set: their order does not matter to the binding', () => {
   assert.deepEqual(

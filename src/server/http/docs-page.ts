@@ -1,3 +1,4 @@
+import { SCHEMAS } from '../../attest/index.ts'
 import { ERRORS } from '../../core/index.ts'
 import { wireJsonSchema } from '../../wire/index.ts'
 import type { Route } from './route.ts'
@@ -16,9 +17,16 @@ export function docsPage(routes: readonly Route[], version: string): string {
 <h1>Touchstone verifier <small>${escape(version)}</small></h1>
 <p>The same as a document for programs: <a href="/openapi.json">/openapi.json</a>. Bodies are JSON, or CBOR with
 <code>application/cbor</code>; bytes are base64url in the one and byte strings in the other. Refusals are
-<code>application/problem+json</code> with one of the <a href="#codes">codes</a> below.</p>
+<code>application/problem+json</code> with one of the <a href="#codes">codes</a> below. What policies, reference sets and exceptions
+look like, for editors: ${schemaLinks()}.</p>
 <h2>Routes</h2>${routes.map(section).join('')}
 <h2 id="codes">Codes</h2><table><tr><th>Code<th>Status<th>What it means, and what to do</tr>${codeRows()}</table></html>`
+}
+
+function schemaLinks(): string {
+  return Object.keys(SCHEMAS)
+    .map((kind) => `<a href="/schemas/${escape(kind)}.json">/schemas/${escape(kind)}.json</a>`)
+    .join(', ')
 }
 
 /** Fits the page's own style and nothing else. */

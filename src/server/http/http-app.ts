@@ -8,10 +8,11 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify'
+import { SCHEMAS, schemaText } from '../../attest/index.ts'
 import { type Clock, type TouchstoneError, uuidV7 } from '../../core/index.ts'
 import type { Store } from '../../store/index.ts'
 import { codedError, encodeBody, LIMITS, MEDIA, notRouted, problemOf, SIGNATURE_HEADER } from '../../wire/index.ts'
-import { bodyBudget, bodySize } from './body-budget.ts'
+import { bodyBudget, countBody } from './body-budget.ts'
 import { DOCS_POLICY, docsPage } from './docs-page.ts'
 import { acceptBodies, answerMedia, type DigestOf, rawAnswer } from './media.ts'
 import { openApiDocument } from './openapi.ts'
@@ -41,6 +42,8 @@ const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_MS = 75_000
 const MAX_HEADER_SIZE = 16 * 1024
 const RETRY_SECONDS = 5
+/** JSON Schema draft 2020-12, section 14.1; of earlier drafts, too. */
+const SCHEMA_MEDIA = 'application/schema+json'
 const MAX_BODY_BYTES = 512 << 20
 /** Characters of a refusal in the log: anybody can cause refusals. */
 const MAX_REASON = 500
@@ -103,21 +106,25 @@ function makeServer(handler: RequestListener, tls: ServerOptions | undefined): S
     : createTlsServer({ ...options, minVersion: 'TLSv1.2', ...tls }, handler)
 }
 
-/** Before a body is read. Its room is free again when the answer has gone out, or the client has. */
+/** While a body is read. Its room is free again when the answer has gone out, or the client has. */
 function boundBodies(app: FastifyInstance, total: number): void {
   const budget = bodyBudget(total)
-  app.addHook('preParsing', (request, reply, _payload, done) => {
+  const full = () => new Refusal('http.unavailable', undefined, { retryAfter: RETRY_SECONDS })
+  app.addHook('preParsing', (request, reply, payload, done) => {
     if (request.method === 'GET') {
       done()
       return
     }
-    const size = bodySize(request.headers['content-length'], request.routeOptions.bodyLimit)
-    if (!budget.take(size)) {
-      done(new Refusal('http.unavailable', undefined, { retryAfter: RETRY_SECONDS }))
-      return
-    }
-    reply.raw.once('close', () => budget.give(size))
-    done()
+    const { stream, release } = countBody(budget, full)
+    reply.raw.once('close', () => {
+      release()
+      // What was refused unread is still to come; behind it is the next request of the connection.
+      payload.unpipe(stream)
+      payload.resume()
+    })
+    // A client that is gone within its body is no fault of ours.
+    payload.once('error', () => stream.destroy(new Refusal('http.malformed')))
+    done(null, payload.pipe(stream))
   })
 }
 
@@ -168,9 +175,16 @@ function registerDocuments(app: FastifyInstance, { routes, version }: HttpDeps):
   const document = JSON.stringify(openApiDocument(routes, version))
   const page = docsPage(routes, version)
   app.get('/openapi.json', (_request, reply) => reply.type(MEDIA.json).send(document))
+  for (const kind of Object.keys(SCHEMAS).filter(isKind)) {
+    app.get(`/schemas/${kind}.json`, (_request, reply) => reply.type(SCHEMA_MEDIA).send(schemaText(kind)))
+  }
   app.get('/docs', (_request, reply) =>
     reply.header('content-security-policy', DOCS_POLICY).type('text/html; charset=utf-8').send(page),
   )
+}
+
+function isKind(name: string): name is keyof typeof SCHEMAS {
+  return Object.hasOwn(SCHEMAS, name)
 }
 
 function sendProblem(error: TouchstoneError, request: FastifyRequest, reply: FastifyReply): void {

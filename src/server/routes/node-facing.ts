@@ -17,7 +17,7 @@ import { receiveEvidence } from '../services/evidence.ts'
 import { beginOnboarding } from '../services/onboarding-begin.ts'
 import { finishOnboarding } from '../services/onboarding-finish.ts'
 
-const LOGS = LIMITS.eventLog + LIMITS.imaLog
+const LOGS = LIMITS.eventLog + LIMITS.userspaceLog + LIMITS.imaLog
 /** Two structures, and two proofs with what stands around them. */
 const LINK = 2 * LIMITS.structure + 4096
 
@@ -68,6 +68,7 @@ export function nodeFacingRoutes(deps: VerifierDeps): readonly Route[] {
         'enrol.request_key',
         'quote.nonce',
         'onboarding.appraisal',
+        'onboarding.ima_partial',
         'onboarding.waiting',
         'onboarding.identity_claimed',
         'onboarding.re_enrolment',

@@ -61,7 +61,7 @@ const RESULT_MEDIA: readonly RawAnswer[] = (['jwt', 'cwt'] as const).map((format
   },
 }))
 
-const APPLY_LIMIT = 4 << 20
+const APPLY_LIMIT = 48 << 20
 
 export function operatorFacingRoutes(deps: VerifierDeps): readonly Route[] {
   return [

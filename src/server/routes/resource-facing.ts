@@ -1,7 +1,11 @@
 import { z } from 'zod'
 import {
   exceptionDetail,
+  exceptionEnded,
+  exceptionEnding,
   exceptionList,
+  excusedPage,
+  excusedQuery,
   nodeDetail,
   nodeLabels,
   referencePromoted,
@@ -11,6 +15,7 @@ import {
 import { Refusal } from '../http/refusal.ts'
 import { route, type Route } from '../http/route.ts'
 import type { VerifierDeps } from '../services/deps.ts'
+import { endExceptionNow, excusedBy } from '../services/exception-life.ts'
 import { labelNode } from '../services/node-labels.ts'
 import { KINDS } from '../services/policies.ts'
 import { historyOf, promoteReferences } from '../services/reference-life.ts'
@@ -50,7 +55,8 @@ function historyRoutes(deps: VerifierDeps): readonly Route[] {
   )
 }
 
-function exceptionRoutes({ policies, clock }: VerifierDeps): readonly Route[] {
+function exceptionRoutes(deps: VerifierDeps): readonly Route[] {
+  const { policies, clock } = deps
   const all = async () =>
     (await policies.current('fresh')).resources.flatMap((resource) => {
       const { parsed, document } = resource
@@ -81,6 +87,30 @@ function exceptionRoutes({ policies, clock }: VerifierDeps): readonly Route[] {
         if (found === undefined) throw new Refusal('resource.not_found')
         return found
       },
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/exceptions/:name/excused',
+      operation: 'getExcused',
+      summary: 'What the exception is about at present, by the newest verdict of each node; a page of nodes at a time.',
+      access: 'viewer',
+      params: byName,
+      query: excusedQuery,
+      answer: excusedPage,
+      codes: ['resource.not_found'],
+      handle: ({ params, query }) => excusedBy(deps, { ...query, name: params.name }),
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/exceptions/:name/end',
+      operation: 'endException',
+      summary: 'End the exception now: a new revision of its document, otherwise unchanged.',
+      access: 'operator',
+      params: byName,
+      body: exceptionEnding,
+      answer: exceptionEnded,
+      codes: ['resource.not_found', 'resource.from_file', 'resource.raced', 'reference.unfit'],
+      handle: ({ params, body, actor }) => endExceptionNow(deps, { ...body, name: params.name, actor }),
     }),
   ]
 }

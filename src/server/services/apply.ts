@@ -1,4 +1,4 @@
-import { exceptionDoubts, exceptionFault, type PolicyException } from '../../attest/index.ts'
+import { exceptionDoubts, exceptionFault, type PolicyException, reviewPolicies } from '../../attest/index.ts'
 import { isTouchstoneError, TouchstoneError } from '../../core/index.ts'
 import type { ApplyResult } from '../../wire/index.ts'
 import { Refusal } from '../http/refusal.ts'
@@ -10,8 +10,8 @@ type Applied = ApplyResult['items'][number]
 
 /**
  * Stores documents as the newest revisions of what they name: all of them, or none. What is there already with the same
- * text stays as it is. Throws `policy.invalid` with every fault, and `policy.ambiguous` where afterwards nobody could
- * tell which policy to judge by.
+ * text stays as it is. Throws `policy.invalid` with every fault, `policy.ambiguous` where afterwards nobody could
+ * tell which policy to judge by, and `resource.raced` where others were applied meanwhile.
  */
 export async function applyDocuments(
   deps: VerifierDeps,
@@ -25,6 +25,8 @@ export async function applyDocuments(
   const after = await checkTogether(policies, loaded)
   const inForce = new Map((await policies.current('fresh')).resources.map((one) => [`${one.kind}/${one.name}`, one]))
   const items = await store.transaction(async (tx) => {
+    // What was applied in between may be ambiguous together with these.
+    if ((await tx.resources.version()) !== after.version) throw new Refusal('resource.raced')
     const done: Applied[] = []
     for (const { kind, name, digest, document } of loaded) {
       const before = inForce.get(`${kind}/${name}`)
@@ -47,7 +49,13 @@ export async function applyDocuments(
       if (!inserted) throw new Refusal('resource.raced')
       const detail = { revision: String(revision), digest, ...(reason === undefined ? {} : { reason }) }
       await writeAudit(tx, deps, { actor, action: 'resource.apply', subject: `${kind}/${name}`, detail })
-      done.push({ kind, name, revision, digest, change: before === undefined ? 'created' : 'updated' })
+      done.push({
+        kind,
+        name,
+        revision,
+        digest,
+        change: before === undefined && stored === undefined ? 'created' : 'updated',
+      })
     }
     return done
   })
@@ -80,8 +88,32 @@ export function readAll(documents: readonly string[], now: number): readonly Loa
   return loaded
 }
 
+/** What is probably not meant: of policies that were applied, and of exceptions. */
+function doubtsOf(loaded: readonly LoadedResource[], after: PolicySnapshot, now: number): string[] {
+  return [...policyDoubts(loaded, after), ...exceptionsInDoubt(loaded, after, now)]
+}
+
+/** Sets that nobody has, rules that can never be evaluated, and policies that judge nothing: nodes would not pass, or all would. */
+export function policyDoubts(
+  loaded: readonly LoadedResource[],
+  { references }: Pick<PolicySnapshot, 'references'>,
+): string[] {
+  const known = references.map(({ name }) => name)
+  return loaded
+    .filter(({ kind }) => kind === KINDS.policy)
+    .flatMap(({ name, document }) =>
+      reviewPolicies([{ file: name, text: document }], { known, partial: true }).map(
+        ({ line, column, path, message }) => `policy ${name}, ${line}:${column} ${path}: ${message}`,
+      ),
+    )
+}
+
 /** Of the exceptions that were applied, and of those that a policy which was applied may have left behind. */
-function doubtsOf(loaded: readonly LoadedResource[], { resources, exceptions }: PolicySnapshot, now: number): string[] {
+function exceptionsInDoubt(
+  loaded: readonly LoadedResource[],
+  { resources, exceptions }: PolicySnapshot,
+  now: number,
+): string[] {
   const policies = resources.flatMap(({ parsed }) => (parsed.kind === KINDS.policy ? [parsed] : []))
   const isChanged = ({ name, policy }: PolicyException) =>
     loaded.some(({ kind, name: of }) =>

@@ -6,6 +6,7 @@ import { formatPcrSelection, type HashName, type PcrSelection } from '../../tpm/
 import type { Challenge, ChallengeRequest } from '../../wire/index.ts'
 import type { VerifierDeps } from './deps.ts'
 import { nameOfKnown, usableIma } from './ima-log.ts'
+import { factsOf } from './node-facts.ts'
 import type { PolicySnapshot, Subject } from './policies.ts'
 
 const SALT_SIZE = 16
@@ -19,7 +20,7 @@ export const PURPOSE = 'attestation'
  */
 export async function challengeNode(
   deps: VerifierDeps,
-  { nodeId, akName, pcrBanks }: ChallengeRequest,
+  { nodeId, akName, pcrBanks, ima: withIma }: ChallengeRequest,
 ): Promise<Challenge> {
   const { store, clock, random, secrets } = deps
   const node = await store.nodes.byId(nodeId)
@@ -29,18 +30,29 @@ export async function challengeNode(
   const snapshot = await deps.policies.current()
   const pcrs = formatPcrSelection(selectionFor(snapshot, pcrBanks, subject))
   const pseudonym = createHmac('sha256', secrets.pseudonym).update(nodeId).update(akName).digest('hex')
-  const known = isKnown ? node.eventLog : undefined
-  const policy = snapshot.policyFor('attestation', subject)
-  const judged = { policy, references: snapshot.references, now: clock.now() }
-  const ima = isKnown ? await usableIma(store, node, { ...judged, node: { nodeId, labels: node.labels } }) : undefined
-  const knownIma = nameOfKnown(deps, { nodeId, akName: toHex(akName) }, ima)
+  const knownIma =
+    withIma && (await knownImaOf(deps, snapshot, { nodeId, akName: toHex(akName) }, isKnown ? node : undefined))
   const nonce = makeNonce(
     secrets.nonce,
     { purpose: PURPOSE, nodeId, akName, selection: pcrs },
     clock.now(),
     random(SALT_SIZE),
   )
-  return { nonce, pcrs, knownEventLog: known ?? pseudonym, knownIma }
+  const known = isKnown ? node.eventLog : undefined
+  return { nonce, pcrs, knownEventLog: known ?? pseudonym, ...(knownIma === undefined ? {} : { knownIma }) }
+}
+
+async function knownImaOf(
+  deps: VerifierDeps,
+  snapshot: PolicySnapshot,
+  named: { readonly nodeId: string; readonly akName: string },
+  node: NodeRecord | undefined,
+): Promise<string> {
+  if (node === undefined) return nameOfKnown(deps, named, undefined)
+  const policy = snapshot.policyFor('attestation', subjectOf(node))
+  // With all that evidence is judged by, or what was judged by a share of the fleet's references would be asked for anew.
+  const judged = { policy, references: snapshot.references, now: deps.clock.now(), node: factsOf(node) }
+  return nameOfKnown(deps, named, await usableIma(deps.store, node, judged))
 }
 
 /**

@@ -29,6 +29,7 @@ import { exceptionsOf, factsOf } from './node-facts.ts'
 import { type PolicySnapshot, underCurrentPolicy } from './policies.ts'
 import { makeResult } from './result.ts'
 import { readTpmKey } from './tpm-key.ts'
+import { keepLogs } from './userspace-log.ts'
 
 /**
  * Evidence in, verdict out. In this order: the nonce's MAC, the node, the quote's signature; logs are looked at behind
@@ -119,9 +120,10 @@ function evidenceOf(
     ek: node.ekPublic,
     quote: body.quote,
     signature: body.signature,
-    nonce: evidenceQualifyingData(body.nonce, body.request, carriedIma(body)),
+    nonce: evidenceQualifyingData(body.nonce, body.request, carriedIma(body), body.userspaceLog),
     selection,
     eventLog,
+    ...(body.userspaceLog === undefined ? {} : { userspaceLog: body.userspaceLog }),
     ...(body.untrustedPcrs === undefined ? {} : { pcrs: body.untrustedPcrs }),
     ...(node.prior === undefined ? {} : { prior: node.prior }),
     node: facts,
@@ -215,11 +217,9 @@ async function record(
     },
     settings.limits.attestationsPerNode,
   )
-  if (eventLog !== undefined) {
-    const { logsPerNode: logs, logBytesPerNode: bytes } = settings.limits
-    await tx.logs.put(nodeId, eventLog, Buffer.from(evidence.eventLog), { logs, bytes }, now)
-  }
-  return left === undefined ? {} : { ima: left }
+  if (eventLog !== undefined) await keepLogs(deps, tx, nodeId, evidence)
+  // Agents of before there were parts take no answer that speaks of them.
+  return left === undefined || body.ima === undefined ? {} : { ima: left }
 }
 
 /** What the gate will compare with what it is asked for. */

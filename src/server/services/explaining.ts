@@ -1,11 +1,13 @@
 import { z } from 'zod'
 import { explainVerdict, parsePolicy, type ReferenceSet } from '../../attest/index.ts'
-import { toRfc3339, TouchstoneError } from '../../core/index.ts'
+import { isTouchstoneError, toRfc3339, TouchstoneError } from '../../core/index.ts'
 import type { AttestationRow, Repositories } from '../../store/index.ts'
 import { parsePcrSelection } from '../../tpm/index.ts'
 import type { VerdictExplanation } from '../../wire/index.ts'
 import { Refusal } from '../http/refusal.ts'
 import type { VerifierDeps } from './deps.ts'
+import { factsOf } from './node-facts.ts'
+import { userspaceOf } from './userspace-log.ts'
 
 /** Good verdicts that are looked through for one whose log is still there; nodes reboot seldom, and keep many logs. */
 const LOOKED_THROUGH = 32
@@ -38,12 +40,12 @@ export async function explainAttestation(
   const node = await store.nodes.byId(row.nodeId)
   const explanation = explainVerdict({
     checks: row.checks,
-    before: good && { eventLog: good.eventLog },
-    now: now && { eventLog: now },
+    before: good && { eventLog: good.eventLog, userspaceLog: (await userspaceOf(store.logs, good.row))?.log },
+    now: now && { eventLog: now, userspaceLog: (await userspaceOf(store.logs, row))?.log },
     bank,
     quoted,
     references: [...references, ...(await ownReferences(store, policy.digest))],
-    circumstances: { now: clock.now(), node: node && { nodeId: node.nodeId, labels: node.labels } },
+    circumstances: { now: clock.now(), node: node && factsOf(node) },
   })
   if (good === undefined) return explanation
   const { time, akName, resetCount } = good.row
@@ -82,5 +84,11 @@ async function lastGoodOf({ attestations, logs }: Repositories, row: Attestation
 /** The sets that came with the policy of then. */
 async function ownReferences({ resources }: Repositories, digest: string): Promise<readonly ReferenceSet[]> {
   const text = await resources.byDigest(digest)
-  return text === undefined ? [] : parsePolicy(text).references
+  try {
+    return text === undefined ? [] : parsePolicy(text).references
+  } catch (error) {
+    // One that this version cannot read any more takes nothing from what else there is to say.
+    if (!isTouchstoneError(error)) throw error
+    return []
+  }
 }

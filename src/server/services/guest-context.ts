@@ -1,13 +1,14 @@
 import type { GuestContext, KnownHost } from '../../attest/index.ts'
 import { decode } from '../../codec/index.ts'
 import { type Check, type JsonValue, toHex, toRfc3339 } from '../../core/index.ts'
-import type { GuestBinding, NodeRecord, Repositories } from '../../store/index.ts'
+import type { AttestationRow, GuestBinding, NodeRecord, Repositories } from '../../store/index.ts'
 import { formatPcrSelection, TPMS_ATTEST } from '../../tpm/index.ts'
 import { type LinkedEvidence, sha256 } from '../../wire/index.ts'
 import { writeAudit } from './audit.ts'
 import type { VerifierDeps } from './deps.ts'
 import { isCertifiedOn } from './guest-admission.ts'
 import { readTpmKey, type TpmKey } from './tpm-key.ts'
+import { userspaceOf } from './userspace-log.ts'
 
 /** Intervals that a host may let pass: one round may fail, and the next one be late. */
 const HOST_INTERVALS = 3
@@ -63,8 +64,10 @@ export async function guestContextOf(
 async function knownHost(known: Known, nodeId: string, withLog: boolean): Promise<KnownHost | undefined> {
   const node = await known.nodes.byId(nodeId)
   if (node === undefined) return undefined
-  const { verdict, log } = await newestVerdict(known, node)
+  const { verdict, row } = await newestVerdict(known, node)
+  const log = row?.inputs['eventLog']
   const needsLog = withLog && verdict?.registers.selection.some(({ pcrs }) => pcrs.includes(GROWING_PCR)) === true
+  const userspace = needsLog && row !== undefined ? await userspaceOf(known.logs, row) : undefined
   return {
     nodeId,
     status: node.status,
@@ -73,17 +76,18 @@ async function knownHost(known: Known, nodeId: string, withLog: boolean): Promis
     akName: node.akName,
     resetCount: node.prior?.resetCount,
     verdict,
-    eventLog: needsLog && log !== undefined ? await known.logs.ofNode(node.nodeId, log) : undefined,
+    eventLog: needsLog && typeof log === 'string' ? await known.logs.ofNode(node.nodeId, log) : undefined,
+    ...(userspace === undefined ? {} : { userspace }),
   }
 }
 
 interface NewestVerdict {
   readonly verdict: KnownHost['verdict']
-  /** SHA-256 of the firmware log that it was made of: a node that onboards again may have shown another one since. */
-  readonly log: string | undefined
+  /** It names the logs that it was made of: a node that onboards again may have shown others since. */
+  readonly row: AttestationRow | undefined
 }
 
-const NO_VERDICT: NewestVerdict = { verdict: undefined, log: undefined }
+const NO_VERDICT: NewestVerdict = { verdict: undefined, row: undefined }
 
 async function newestVerdict(known: Known, { lastAttestation }: NodeRecord): Promise<NewestVerdict> {
   if (lastAttestation === undefined) return NO_VERDICT
@@ -94,10 +98,9 @@ async function newestVerdict(known: Known, { lastAttestation }: NodeRecord): Pro
   if (attest.type !== 'quote') return NO_VERDICT
   const { id, status, freshFrom, akName, resetCount } = row
   const { pcrSelect: selection, pcrDigest: digest } = attest.attested
-  const log = row.inputs['eventLog']
   return {
     verdict: { id, status, freshFrom, akName, resetCount, registers: { selection, digest } },
-    log: typeof log === 'string' ? log : undefined,
+    row,
   }
 }
 
@@ -155,13 +158,16 @@ export function guestInputs(context: GuestContext): JsonValue {
 
 function hostInputs(host: KnownHost | undefined): JsonValue {
   if (host === undefined) return null
-  const { nodeId, status, akName, resetCount, verdict, eventLog } = host
+  const { nodeId, status, akName, resetCount, verdict, eventLog, userspace } = host
   return {
     nodeId,
     status,
     akName,
     resetCount: resetCount ?? null,
     eventLog: eventLog === undefined ? null : toHex(sha256(eventLog)),
+    ...(userspace === undefined
+      ? {}
+      : { userspaceLog: { digest: toHex(sha256(userspace.log)), records: userspace.records } }),
     verdict:
       verdict === undefined
         ? null

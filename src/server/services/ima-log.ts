@@ -4,7 +4,7 @@ import { decode } from '../../codec/index.ts'
 import { isAsciiImaLog } from '../../eventlog/index.ts'
 import type { AttestationRow, ImaGrowth, NodeRecord, Repositories, StoredImaLog } from '../../store/index.ts'
 import { TPMS_ATTEST } from '../../tpm/index.ts'
-import type { Evidence } from '../../wire/index.ts'
+import type { Evidence, OnboardingFinish } from '../../wire/index.ts'
 import { Refusal } from '../http/refusal.ts'
 import type { VerifierDeps } from './deps.ts'
 
@@ -73,6 +73,8 @@ export async function receivedIma(
   if (!isKnown) return 'unknown'
   const imaState = stateUnder(stored, judged)
   const kept = imaState === undefined ? await deps.store.imaLogs.content(node.nodeId) : []
+  // Other evidence of the node came in between.
+  if (imaState === undefined && sizeOf(kept) !== stored.bytes) return 'unknown'
   const evidence = imaState === undefined ? { imaLog: [...kept, part] } : { imaLog: part, imaState }
   return { evidence: { ...evidence, ...isPart }, kept, from: stored.bytes, part, boot }
 }
@@ -92,12 +94,23 @@ export async function underOtherRules(
   const isKept = stored?.isWhole === true && stored.boot === `${akName}:${resetCount}` && stored.bytes >= imaState.bytes
   if (!isKept) return input
   const before = Buffer.concat(await store.imaLogs.content(nodeId)).subarray(0, imaState.bytes)
+  if (before.byteLength < imaState.bytes) return input
   return { ...rest, imaLog: [before, ...(imaLog instanceof Uint8Array ? [imaLog] : imaLog)] }
 }
 
 /** A log from its beginning, as it comes with an enrolment. */
-export function wholeIma(akName: string, resetCount: number, imaLog: Buffer | undefined): ReceivedIma | undefined {
-  return imaLog && { evidence: { imaLog }, kept: [], from: 0, part: imaLog, boot: `${akName}:${resetCount}` }
+export function firstIma(
+  akName: string,
+  resetCount: number,
+  { imaLog, imaMore }: Pick<OnboardingFinish, 'imaLog' | 'imaMore'>,
+): ReceivedIma | undefined {
+  if (imaLog === undefined) return undefined
+  const evidence = imaMore === true ? { imaLog, imaIsPart: true } : { imaLog }
+  return { evidence, kept: [], from: 0, part: imaLog, boot: `${akName}:${resetCount}` }
+}
+
+function sizeOf(parts: readonly Buffer[]): number {
+  return parts.reduce((sum, { byteLength }) => sum + byteLength, 0)
 }
 
 /** resetCount says which boot it is: PCR 10 begins anew with it, and with nothing else. */

@@ -7,6 +7,7 @@ import { formatPcrSelection, type PcrSelection, TPMS_ATTEST } from '../../tpm/in
 import { sha256 } from '../../wire/index.ts'
 import { guestInputs } from './guest-context.ts'
 import { packEvidence } from './stored-evidence.ts'
+import { userspaceInputs } from './userspace-log.ts'
 
 /** A SHA-1 log of one event that extends nothing: pcr, type EV_NO_ACTION, digest, size. */
 const BLANK_LOG = Buffer.alloc(32)
@@ -26,6 +27,7 @@ export function judge(input: AppraisalInput): Appraisal {
     const rest = { ...input, eventLog: BLANK_LOG }
     delete rest.imaLog
     delete rest.imaState
+    delete rest.userspaceLog
     const blank = appraise(rest)
     const unreadable = {
       check: 'log.readable',
@@ -78,12 +80,13 @@ export function priorOf(quote: Buffer, nonceIssued: number): PriorState {
  */
 export function pinned(
   input: Selected,
-  { checks }: Appraisal,
+  appraisal: Appraisal,
   circumstances: Circumstances,
 ): { readonly inputs: Record<string, JsonValue>; readonly evidence: string } {
-  const agreed = checks.some(({ check, outcome }) => check === 'quote.digest' && outcome === 'pass')
+  const agreed = appraisal.checks.some(({ check, outcome }) => check === 'quote.digest' && outcome === 'pass')
   const evidence = packEvidence(input, agreed)
-  const inputs = { ...inputsOf(input, circumstances), evidence: toHex(sha256(Buffer.from(evidence, 'utf8'))) }
+  const made = { ...inputsOf(input, circumstances), ...userspaceInputs(input, appraisal) }
+  const inputs = { ...made, evidence: toHex(sha256(Buffer.from(evidence, 'utf8'))) }
   return { inputs, evidence }
 }
 

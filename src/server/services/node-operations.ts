@@ -73,7 +73,8 @@ async function takeIdentity(
   node: NodeRecord,
   { actor, replaces }: { readonly actor: string; readonly replaces: string | undefined },
 ): Promise<void> {
-  if (node.holdsIdentity) return
+  // A guest's model and serial are what its hypervisor says, and no name that could be held.
+  if (node.holdsIdentity || node.guest !== undefined) return
   const holder = await tx.nodes.byIdentity(node.model, node.serial)
   if (holder !== undefined) {
     if (holder.nodeId !== replaces) {

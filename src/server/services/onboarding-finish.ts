@@ -21,7 +21,7 @@ import type { VerifierDeps } from './deps.ts'
 import { admitGuest, refuseUncertifiedGuest } from './guest-admission.ts'
 import { guestContextOf, type GuestSubject, isStillSo, recordGuest } from './guest-context.ts'
 import { recordClaim } from './enrolment-record.ts'
-import { coveredIma, growthOf, recordIma, wholeIma } from './ima-log.ts'
+import { coveredIma, firstIma, growthOf, recordIma } from './ima-log.ts'
 import { issueCertificates, type NodeCertificates } from './issuing.ts'
 import { authenticity, judge, pinned, priorOf } from './judgement.ts'
 import { claimantFacts, exceptionsOf } from './node-facts.ts'
@@ -29,6 +29,7 @@ import { type PolicySnapshot, underCurrentPolicy } from './policies.ts'
 import { type Basis, basisOf } from './resumption.ts'
 import { type Claimant, standingOf } from './standing.ts'
 import { readTpmKey, type TpmKey } from './tpm-key.ts'
+import { keepLogs } from './userspace-log.ts'
 
 const WAIT_SECONDS = 30
 
@@ -65,7 +66,7 @@ export async function finishOnboarding(deps: VerifierDeps, body: OnboardingFinis
     refuseFailed(authenticity(appraisal.checks))
     refuseFailed(appraisal.checks.filter(({ check }) => check === 'quote.nonce'))
     if (!basis.accept.includes(appraisal.status)) {
-      throw new Refusal('onboarding.appraisal', undefined, { checks: notPassed(appraisal.checks) })
+      throw new Refusal(refusalOf(appraisal), undefined, { checks: notPassed(appraisal.checks) })
     }
     const outcome = await store.transaction(async (tx) => {
       if ((await tx.resources.version()) !== snapshot.version) return 'stale'
@@ -75,6 +76,12 @@ export async function finishOnboarding(deps: VerifierDeps, body: OnboardingFinis
     if (outcome === 'wait') throw new Refusal('onboarding.waiting', undefined, { retryAfter: WAIT_SECONDS })
     return outcome
   })
+}
+
+/** A policy that asks for the IMA log cannot be answered by a part of it, however good the rest is. */
+function refusalOf({ checks }: Appraisal): 'onboarding.appraisal' | 'onboarding.ima_partial' {
+  const isPartial = checks.some(({ code, outcome }) => code === 'ima.partial' && outcome === 'indeterminate')
+  return isPartial ? 'onboarding.ima_partial' : 'onboarding.appraisal'
 }
 
 interface Claim {
@@ -99,6 +106,8 @@ function claimOf(session: OnboardingSession, body: OnboardingFinish): Claim {
     request: body.request,
     eventLog: body.eventLog,
     imaLog: body.imaLog ?? Buffer.alloc(0),
+    imaMore: body.imaMore,
+    userspaceLog: body.userspaceLog,
     model,
     serial,
     pcrBanks,
@@ -141,11 +150,8 @@ function checkClaim({ ek, ak, device, binding, expectedProof }: Claim, body: Onb
 
 type Evidence = AppraisalInput & { readonly selection: PcrSelection }
 
-function ofNode(
-  { exceptions }: PolicySnapshot,
-  node: NodeFacts | undefined,
-): Pick<AppraisalInput, 'node' | 'exceptions'> {
-  return node === undefined ? {} : { node, exceptions: exceptionsOf(exceptions, node) }
+function ofNode({ exceptions }: PolicySnapshot, node: NodeFacts): Pick<AppraisalInput, 'node' | 'exceptions'> {
+  return { node, exceptions: exceptionsOf(exceptions, node) }
 }
 
 function evidenceOf(
@@ -170,7 +176,9 @@ function evidenceOf(
     nonce: binding,
     selection,
     eventLog: body.eventLog,
+    ...(body.userspaceLog === undefined ? {} : { userspaceLog: body.userspaceLog }),
     ...(body.imaLog === undefined ? {} : { imaLog: body.imaLog }),
+    ...(body.imaMore === true ? { imaIsPart: true } : {}),
     ...(body.untrustedPcrs === undefined ? {} : { pcrs: body.untrustedPcrs }),
     ...(prior === undefined ? {} : { prior }),
     ...(guest === undefined ? {} : { guest }),
@@ -244,7 +252,7 @@ async function recordEvidence(
     ...(isNewest ? { attestation } : {}),
     ...(eventLog === undefined ? {} : { eventLog }),
   }
-  const ima = wholeIma(ak.nameHex, prior.resetCount, body.imaLog)
+  const ima = firstIma(ak.nameHex, prior.resetCount, body)
   const growth = ima && growthOf(ima, appraisal.imaState)
   const pinnedEvidence = ima === undefined ? evidence : { ...evidence, ...coveredIma(ima, growth) }
   if (!isKnown) await tx.nodes.recordEnrolment(node.nodeId, accepted)
@@ -268,8 +276,7 @@ async function recordEvidence(
   )
   if (growth !== undefined) await recordIma(deps, tx, node, growth)
   if (eventLog === undefined) return
-  const { logsPerNode: logs, logBytesPerNode: bytes } = settings.limits
-  await tx.logs.put(node.nodeId, eventLog, body.eventLog, { logs, bytes }, now)
+  await keepLogs({ settings, clock }, tx, node.nodeId, evidence)
 }
 
 function resultOf({ settings }: VerifierDeps, nodeId: NodeId, certificates: NodeCertificates): OnboardingResult {

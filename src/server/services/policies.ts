@@ -5,8 +5,9 @@ import {
   type ReferenceSet,
   type Resource,
 } from '../../attest/index.ts'
-import { type Clock, isTouchstoneError, TouchstoneError } from '../../core/index.ts'
+import { type Clock, isTouchstoneError, toHex, TouchstoneError } from '../../core/index.ts'
 import type { ResourceRecord, Store } from '../../store/index.ts'
+import { sha256 } from '../../wire/index.ts'
 
 /** How long a snapshot may be used before the database is asked again. */
 const MAX_AGE_MS = 2000
@@ -35,13 +36,21 @@ export interface LoadedResource {
   readonly parsed: Resource
 }
 
+/** What was applied and this version cannot read: nobody is judged before it is replaced. */
+interface UnreadableResource {
+  readonly kind: string
+  readonly name: string
+  readonly error: TouchstoneError
+}
+
 export interface PolicySnapshot {
   /** See `resources.version` of the store. */
   readonly version: number
   readonly resources: readonly LoadedResource[]
+  readonly unreadable: readonly UnreadableResource[]
   readonly references: readonly ReferenceSet[]
   readonly exceptions: readonly PolicyException[]
-  /** Of a machine unless told otherwise. Throws `policy.none` or `policy.ambiguous`. */
+  /** Of a machine unless told otherwise. Throws `policy.none`, `policy.ambiguous`, or `store.row` while one is unreadable. */
   policyFor(purpose: Purpose, subject?: Subject): Policy
 }
 
@@ -60,6 +69,14 @@ export function policySource(store: Store, clock: Clock, files: readonly LoadedR
   let latest: { readonly at: number; readonly snapshot: PolicySnapshot } | undefined
 
   let kept = false
+  /** Documents never change under one digest, and may take a second to read: nodes wait meanwhile. */
+  const loadKnown = (record: ResourceRecord): Layer => {
+    const { kind, name, digest, revision, updated } = record
+    const known = latest?.snapshot.resources.find(
+      (one) => one.digest === digest && one.kind === kind && one.name === name,
+    )
+    return known === undefined ? loadStored(record) : { ...known, revision, updated, source: 'database' }
+  }
 
   const load = async (): Promise<PolicySnapshot> => {
     // What a verdict was made by must be there when it is recomputed, whatever became of the file.
@@ -68,7 +85,7 @@ export function policySource(store: Store, clock: Clock, files: readonly LoadedR
     const version = await store.resources.version()
     if (latest?.snapshot.version === version) return latest.snapshot
     const stored = await store.resources.list()
-    return snapshotOf(version, [...files, ...stored.map(loadStored)], pins)
+    return snapshotOf(version, [...files, ...stored.map(loadKnown)], pins)
   }
 
   const current = async (age?: 'fresh') => {
@@ -84,7 +101,7 @@ export function policySource(store: Store, clock: Clock, files: readonly LoadedR
     current,
     with: async (applied) => {
       const base = await load()
-      return snapshotOf(base.version, [...base.resources, ...applied], pins)
+      return snapshotOf(base.version, [...base.resources, ...base.unreadable, ...applied], pins)
     },
   }
 }
@@ -112,34 +129,59 @@ export function loadResource(
   document: string,
   origin: Pick<LoadedResource, 'revision' | 'source' | 'updated'>,
 ): LoadedResource {
-  const [parsed, ...more] = parseResources(document)
+  const [parsed, ...more] = read(document)
   if (parsed === undefined || more.length > 0) {
     throw new TouchstoneError('policy.invalid', `expected one document, found ${more.length + 1}`)
   }
   return { ...origin, kind: parsed.kind, name: parsed.name, digest: parsed.digest, document, parsed }
 }
 
+/** What was read lately and is large: what-if is asked page by page, and what is applied is read twice. */
+const remembered = new Map<string, readonly Resource[]>()
+const LARGE = 1 << 20
+const MAX_REMEMBERED = 2
+
+function read(document: string): readonly Resource[] {
+  if (document.length <= LARGE) return parseResources(document)
+  const digest = toHex(sha256(Buffer.from(document, 'utf8')))
+  const known = remembered.get(digest)
+  if (known !== undefined) return known
+  const resources = parseResources(document)
+  remembered.set(digest, resources)
+  for (const oldest of [...remembered.keys()].slice(0, -MAX_REMEMBERED)) remembered.delete(oldest)
+  return resources
+}
+
 /** What was applied was valid then; when it no longer is, that is the verifier's trouble and not that of who asks. */
-function loadStored({ kind, name, revision, document, updated }: ResourceRecord): LoadedResource {
+function loadStored({ kind, name, revision, document, updated }: ResourceRecord): Layer {
   try {
     return loadResource(document, { revision, source: 'database', updated })
   } catch (cause) {
     if (!isTouchstoneError(cause)) throw cause
-    throw new TouchstoneError('store.row', `${kind} ${name}, revision ${revision}, cannot be read`, { cause })
+    const message = `${kind} ${name}, revision ${revision}, cannot be read: ${cause.message}`
+    return { kind, name, error: new TouchstoneError('store.row', message, { cause }) }
   }
 }
 
-function snapshotOf(version: number, layers: readonly LoadedResource[], pins: Pins): PolicySnapshot {
+type Layer = LoadedResource | UnreadableResource
+
+function snapshotOf(version: number, layers: readonly Layer[], pins: Pins): PolicySnapshot {
   // Later layers replace earlier ones of the same kind and name.
   const byName = new Map(layers.map((resource) => [`${resource.kind}/${resource.name}`, resource]))
-  const resources = [...byName.values()].sort((a, b) => a.name.localeCompare(b.name, 'en'))
+  const unreadable = [...byName.values()].filter((layer) => 'error' in layer)
+  const resources = [...byName.values()]
+    .flatMap((layer) => ('error' in layer ? [] : [layer]))
+    .sort((a, b) => a.name.localeCompare(b.name, 'en'))
   const policies = resources.flatMap(({ parsed }) => (parsed.kind === 'AttestationPolicy' ? [parsed] : []))
   return {
     version,
     resources,
+    unreadable,
     references: resources.flatMap(({ parsed }) => (parsed.kind === 'ReferenceSet' ? [parsed] : [])),
     exceptions: resources.flatMap(({ parsed }) => (parsed.kind === 'PolicyException' ? [parsed] : [])),
     policyFor: (purpose, subject = 'node') => {
+      // Without it another policy might be chosen, or nothing be revoked.
+      if (unreadable[0] !== undefined) throw unreadable[0].error
       const forNodes = policies.filter(({ guest }) => guest === undefined)
       const forGuests = policies.filter((policy) => policy.guest !== undefined && serves(policy, purpose))
       const isOwn = subject === 'guest' && forGuests.length > 0

@@ -70,6 +70,9 @@ function promotionOf({ value, label, to, canary, until, thereafter }: Asked, at:
 
 /** Nobody reads more at a time, and each is a document to read. */
 const REVISIONS = 20
+/** Of large ones: reading a document of 20 MB takes a second. */
+const REVISIONS_OF_LARGE = 3
+const LARGE = 2 << 20
 const CHANGES = 64
 
 /**
@@ -81,7 +84,9 @@ export async function historyOf(
   kind: string,
   name: string,
 ): Promise<ResourceHistory> {
-  const revisions = await store.resources.history(kind, name, REVISIONS + 1)
+  const newest = await store.resources.byName(kind, name)
+  const shown = (newest?.document.length ?? 0) > LARGE ? REVISIONS_OF_LARGE : REVISIONS
+  const revisions = await store.resources.history(kind, name, shown + 1)
   if (revisions.length === 0) {
     const { resources } = await policies.current('fresh')
     const file = resources.find((one) => one.kind === kind && one.name === name)
@@ -90,11 +95,18 @@ export async function historyOf(
     return { items: [{ revision: 0, updated: toRfc3339(updated), actor: 'file', digest }] }
   }
   const items: ResourceHistory['items'] = []
-  for (const [at, record] of revisions.slice(0, REVISIONS).entries()) {
+  // Each is read once, though it is compared twice.
+  const read = new Map<ResourceRecord, ReferenceSet | undefined>()
+  const setOf = (record: ResourceRecord) => {
+    if (!read.has(record)) read.set(record, readSet(record))
+    return read.get(record)
+  }
+  for (const [at, record] of revisions.slice(0, shown).entries()) {
     const { revision, updated, actor, reason, digest } = record
     // A document may be a megabyte: others are served in between.
     await new Promise((resolve) => setImmediate(resolve))
-    const changes = kind === KINDS.references ? changesOf(revisions[at + 1], record) : undefined
+    const changes = kind === KINDS.references ? changesOf(revisions[at + 1], record, setOf) : undefined
+    read.delete(record)
     items.push({
       revision,
       updated: toRfc3339(updated),
@@ -108,13 +120,17 @@ export async function historyOf(
   return { items }
 }
 
-function changesOf(before: ResourceRecord | undefined, after: ResourceRecord) {
+function changesOf(
+  before: ResourceRecord | undefined,
+  after: ResourceRecord,
+  setOf: (record: ResourceRecord) => ReferenceSet | undefined,
+) {
   const now = setOf(after)
   return now && changesBetween(before && setOf(before), now).map((change) => ({ ...change }))
 }
 
 /** `undefined` for what this version cannot read any more. */
-function setOf({ document }: ResourceRecord): ReferenceSet | undefined {
+function readSet({ document }: ResourceRecord): ReferenceSet | undefined {
   try {
     return parseReferences(document)[0]
   } catch (error) {

@@ -1,8 +1,15 @@
 import { decode } from '../../codec/index.ts'
 import { TouchstoneError } from '../../core/index.ts'
-import { parseEventLog, registerValue, replayEventLog } from '../../eventlog/index.ts'
+import {
+  joinUserspaceLog,
+  parseEventLog,
+  parseUserspaceLog,
+  registerValue,
+  replayEventLog,
+} from '../../eventlog/index.ts'
 import type { NodeRecord, Repositories } from '../../store/index.ts'
 import { formatPcrSelection, parsePcrSelection, pcrDigestOf, TPMS_ATTEST } from '../../tpm/index.ts'
+import { userspaceOf } from './userspace-log.ts'
 
 /** Registers that software may reset, or that grow while the system runs, bind nothing to a boot. */
 const BINDING = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
@@ -41,8 +48,15 @@ export async function digestOfNewest(
   const missing = registers.filter((pcr) => !covered.includes(pcr))
   if (missing.length > 0)
     throw new TouchstoneError('release.unquoted', `sha256 PCR ${missing.join(', ')} is not quoted`)
-  const log = parseEventLog(eventLog)
-  if (log.registers !== 'pcr' || !log.banks.includes('sha256')) throw new TouchstoneError('release.unquoted')
+  const firmware = parseEventLog(eventLog)
+  if (firmware.registers !== 'pcr' || !firmware.banks.includes('sha256')) throw new TouchstoneError('release.unquoted')
+  const userspace = await userspaceOf(tx.logs, newest)
+  if (userspace === undefined && newest.inputs['userspaceLog'] !== undefined)
+    throw new TouchstoneError('release.unquoted')
+  const log =
+    userspace === undefined
+      ? firmware
+      : joinUserspaceLog(firmware, parseUserspaceLog(userspace.log), { records: userspace.records, bank: 'sha256' })
   const replayed = replayEventLog(log, 'sha256')
   return pcrDigestOf(
     'sha256',

@@ -8,7 +8,7 @@ import {
   type PolicyException,
   type ReferenceSet,
 } from '../../attest/index.ts'
-import { TouchstoneError, toHex } from '../../core/index.ts'
+import { isTouchstoneError, type JsonValue, recentValues, TouchstoneError, toHex } from '../../core/index.ts'
 import type { AttestationRow, Repositories } from '../../store/index.ts'
 import { elsewhereOf, packTyped, sha256, unpackTyped } from '../../wire/index.ts'
 
@@ -51,33 +51,60 @@ type Kept = Pick<Repositories, 'logs' | 'resources'>
 /** Logs and documents that many verdicts share, read once; for a walk through the whole fleet. */
 export interface EvidenceCache {
   log(digest: string): Promise<Buffer | undefined>
-  policy(digest: string): Promise<Policy | undefined>
-  references(digest: string): Promise<ReferenceSet | undefined>
-  exception(digest: string): Promise<PolicyException | undefined>
+  policy(digest: string): Promise<Document<Policy>>
+  references(digest: string): Promise<Document<ReferenceSet>>
+  exception(digest: string): Promise<Document<PolicyException>>
 }
 
-const MAX_CACHED = 512
+/** What a text says, or why nobody can tell. */
+type Document<T> = T | { readonly why: string }
 
+const MAX_CACHED = 512
+/** A log of IMA may have 16 MiB, and each node has its own. */
+const MAX_LOG_BYTES = 64 << 20
+
+/** Throws `store.row` for what is not what its digest says. */
 export function evidenceCache({ logs, resources }: Kept): EvidenceCache {
+  const read = recentValues<Buffer>(MAX_LOG_BYTES)
+  const reader = <T extends { readonly digest: string }>(parse: (text: string) => T | undefined) =>
+    remember(async (digest): Promise<Document<T>> => {
+      const text = await resources.byDigest(digest)
+      if (text === undefined) return { why: 'its text was never stored' }
+      if (toHex(sha256(Buffer.from(text, 'utf8'))) !== digest) throw damaged(`the document ${digest}`)
+      return readDocument(() => parse(text))
+    })
   return {
-    log: remember((digest) => logs.byDigest(digest)),
-    policy: remember(async (digest) => {
-      const text = await resources.byDigest(digest)
-      return text === undefined ? undefined : parsePolicy(text)
-    }),
-    references: remember(async (digest) => {
-      const text = await resources.byDigest(digest)
-      return text === undefined ? undefined : parseReferences(text)[0]
-    }),
-    exception: remember(async (digest) => {
-      const text = await resources.byDigest(digest)
-      return text === undefined ? undefined : parseException(text)
-    }),
+    async log(digest) {
+      const before = read.get(digest)
+      if (before !== undefined) return before
+      const log = await logs.byDigest(digest)
+      if (log === undefined) return undefined
+      if (toHex(sha256(log)) !== digest) throw damaged(`the log ${digest}`)
+      read.set(digest, log, log.byteLength)
+      return log
+    },
+    policy: reader(parsePolicy),
+    references: reader((text) => parseReferences(text)[0]),
+    exception: reader(parseException),
   }
 }
 
-function remember<T>(load: (digest: string) => Promise<T | undefined>): (digest: string) => Promise<T | undefined> {
-  const known = new Map<string, Promise<T | undefined>>()
+function readDocument<T>(parse: () => T | undefined): Document<T> {
+  const why = 'this version cannot read it any more'
+  try {
+    return parse() ?? { why }
+  } catch (error) {
+    if (!isTouchstoneError(error)) throw error
+    return { why }
+  }
+}
+
+function damaged(what: string): TouchstoneError {
+  return new TouchstoneError('store.row', `${what} is not what its digest says`)
+}
+
+function remember<T>(load: (digest: string) => Promise<T>): (digest: string) => Promise<T> {
+  const known = new Map<string, Promise<T>>()
   return (digest) => {
     const found = known.get(digest)
     if (found !== undefined) return found
@@ -97,7 +124,8 @@ function remember<T>(load: (digest: string) => Promise<T | undefined>): (digest:
 export async function rebuildInput(row: AttestationRow, cache: EvidenceCache): Promise<Rebuilt> {
   const { evidence, inputs } = row
   if (evidence === null) return { missing: [{ what: 'evidence', why: 'the verdict is older than recomputing' }] }
-  if (inputs['evidence'] !== toHex(sha256(Buffer.from(evidence, 'utf8')))) {
+  const isPinned = inputs['evidence'] === toHex(sha256(Buffer.from(evidence, 'utf8')))
+  if (!isPinned || isOther(inputs['quote'], row.quote) || isOther(inputs['signature'], row.signature)) {
     throw new TouchstoneError('store.row', `attestation ${row.id} is not made of what it pins`)
   }
   const made = documents.safeParse(inputs)
@@ -111,20 +139,24 @@ export async function rebuildInput(row: AttestationRow, cache: EvidenceCache): P
     else logs.set(digest, log)
   }
   const policy = await cache.policy(made.data.policy.digest)
-  if (policy === undefined) missing.push({ what: `policy ${made.data.policy.name}`, why: 'its text was never stored' })
+  if ('why' in policy) missing.push({ what: `policy ${made.data.policy.name}`, why: policy.why })
   const references: ReferenceSet[] = []
   for (const { name, digest } of made.data.references) {
     const set = await cache.references(digest)
-    if (set === undefined) missing.push({ what: `reference set ${name}`, why: 'its text was never stored' })
+    if ('why' in set) missing.push({ what: `reference set ${name}`, why: set.why })
     else references.push(set)
   }
   const exceptions: PolicyException[] = []
   for (const { name, digest } of made.data.exceptions) {
     const exception = await cache.exception(digest)
-    if (exception === undefined) missing.push({ what: `exception ${name}`, why: 'its text was never stored' })
+    if ('why' in exception) missing.push({ what: `exception ${name}`, why: exception.why })
     else exceptions.push(exception)
   }
-  if (policy === undefined || missing.length > 0) return { missing }
+  if ('why' in policy || missing.length > 0) return { missing }
   const rest = packed.parse(unpackTyped(evidence, (digest) => logs.get(digest) ?? Buffer.alloc(0)))
   return { input: { ...rest, policy, references, exceptions, quote: row.quote, signature: row.signature } }
+}
+
+function isOther(pinned: JsonValue | undefined, bytes: Buffer): boolean {
+  return typeof pinned === 'string' && pinned !== toHex(sha256(bytes))
 }
