@@ -104,6 +104,9 @@ function secureBootLines({ secureBoot, shim }: BootClaims): PictureLine[] {
       ? unknownLine('keys', pk.state === 'unknown' ? pk.reason : '')
       : { label: 'keys', kind: 'bound', text: keys.join('; '), fit: 'wrap' },
   )
+  // Measured, and not to be read: what is missing from a list does not catch the eye.
+  for (const each of keys.length === 0 ? [] : [pk, kek, db, dbx])
+    if (each.state === 'unknown' && each.events.length > 0) lines.push(unknownLine('keys', each.reason))
   for (const each of itemsOf(authorities))
     lines.push({ label: 'verified with', kind: 'bound', text: certificateText(each) })
   for (const each of itemsOf(shim.authorities))

@@ -5,6 +5,8 @@ import { paint, printable } from './output.ts'
 
 const NAME = 12
 const LABEL = 15
+/** Columns below which the legend is not indented. */
+const NARROW = 90
 /** What a screen has where nobody can be asked. */
 const USUAL_WIDTH = 120
 
@@ -27,7 +29,11 @@ export function bootPicture(boot: BootClaims, wide: boolean): string[] {
   return [
     ...lines,
     '',
-    paint(out, 'dim', `${' '.repeat(NAME)} ~ only said: no digest vouches for it    ? not known, which is not "no"`),
+    paint(
+      out,
+      'dim',
+      `${' '.repeat(width < NARROW ? 0 : NAME)} ~ only said: no digest vouches for it    ? not known, which is not "no"`,
+    ),
   ]
 }
 

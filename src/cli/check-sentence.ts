@@ -17,6 +17,14 @@ export function checkSentence(check: WireCheck): string {
   return explainCheck(checkOf(check))
 }
 
+const MAX_TITLE = 120
+
+/** What failed, for a column of a table: `describe` and `explain` have the rest. */
+export function checkTitle(check: WireCheck): string {
+  const { title } = explanationOf(checkOf(check))
+  return title.length <= MAX_TITLE ? title : `${title.slice(0, MAX_TITLE - 1)}…`
+}
+
 /** What a check says, one thing a line; `indent` goes before every line but the first. */
 export function checkLines(check: WireCheck, indent: string): readonly string[] {
   const { title, where, expected, actual, difference, exception, hint } = explanationOf(checkOf(check))

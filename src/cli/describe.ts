@@ -10,6 +10,7 @@ import {
   type VerdictExplanation,
 } from '../wire/index.ts'
 import { EXIT } from './failure.ts'
+import { idArgument } from './id-argument.ts'
 import { type OperatorClient, operatorClient } from './operator-client.ts'
 import { lastGoodText } from './last-good.ts'
 import { paint, parseOutputFormat, printable, printObject } from './output.ts'
@@ -30,7 +31,7 @@ export function describeCommand(finish: (code: number) => void): Command {
         })
       }
       const client = operatorClient(process.env)
-      const node = nodeDetail.parse(await client.get(`/v1/nodes/${encodeURIComponent(name)}`))
+      const node = nodeDetail.parse(await client.get(`/v1/nodes/${idArgument('node', name)}`))
       const [latest] = attestationList.parse(
         await client.get(`/v1/attestations?node=${encodeURIComponent(node.nodeId)}&limit=1`),
       ).items

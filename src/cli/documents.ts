@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { splitDocuments } from '../attest/index.ts'
 import { TouchstoneError } from '../core/index.ts'
-import { readText } from './files.ts'
+import { MAX_DOCUMENT, readText, unreadable } from './files.ts'
 import { faultLines } from './policy-faults.ts'
 
 /**
@@ -11,7 +11,7 @@ import { faultLines } from './policy-faults.ts'
  */
 export async function readDocuments(paths: readonly string[]): Promise<readonly string[]> {
   const files = await expand(paths)
-  const texts = await Promise.all(files.map(async (file) => ({ file, text: await readText(file) })))
+  const texts = await Promise.all(files.map(async (file) => ({ file, text: await readText(file, MAX_DOCUMENT) })))
   requireFaultless(texts)
   const documents = texts.flatMap(({ text }) => splitDocuments(text))
   if (documents.length === 0) throw new TouchstoneError('usage.arguments', 'there is no document in these files')
@@ -35,7 +35,7 @@ async function expand(paths: readonly string[]): Promise<readonly string[]> {
           .sort()
           .map((name) => join(path, name))
       } catch (cause) {
-        throw new TouchstoneError('usage.file', `cannot read ${path}`, { cause })
+        throw unreadable(path, cause)
       }
     }),
   )

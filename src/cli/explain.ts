@@ -8,6 +8,7 @@ import {
   type VerdictExplanation,
 } from '../wire/index.ts'
 import { EXIT } from './failure.ts'
+import { idArgument } from './id-argument.ts'
 import { operatorClient } from './operator-client.ts'
 import { lastGoodText } from './last-good.ts'
 import { paint, parseOutputFormat, printable, printObject } from './output.ts'
@@ -35,7 +36,7 @@ export function explainCommand(finish: (code: number) => void): Command {
     .addHelpText('after', '\nExample:\n  touchstone explain 0198f3c2-… --recompute')
     .action(async (id: string, options: ExplainOptions) => {
       const client = operatorClient(process.env)
-      const path = `/v1/attestations/${encodeURIComponent(id)}`
+      const path = `/v1/attestations/${idArgument('attestation', id)}`
       const detail = attestationDetail.parse(await client.get(path))
       const explanation = verdictExplanation.parse(await client.get(`${path}/explanation`))
       const again = options.recompute === true ? recomputed.parse(await client.post(`${path}/recompute`)) : undefined

@@ -93,7 +93,7 @@ function failureLine(check: Check, explanation: VerdictExplanation, told: Set<st
     ['at', where],
     ...valueRows(check, lastGood, nearest),
     ...lastGood.filter((line) => line.startsWith('the same')).map((line): Row => ['last good', line]),
-    ['nearest', nearest],
+    nearest?.startsWith(NEAREST) === true ? ['nearest', nearest.slice(NEAREST.length)] : ['known', nearest],
     ['excused', exception],
     ['next', nextOf(hint ?? own?.next, causes.length > 0, told)],
   ]
@@ -102,18 +102,33 @@ function failureLine(check: Check, explanation: VerdictExplanation, told: Set<st
     ...rows.flatMap(([name, text]) => {
       if (text === undefined) return []
       const head = `    ${name.padEnd(9)} `
-      return name === 'next' || name === 'excused'
+      return WHOLE.includes(name) || (name === 'got' && isReason(check))
         ? wrapped(text, head, (line) => line)
         : [`${head}${fit(text, head.length)}`]
     }),
   ]
 }
 
+/** Rows that are cut nowhere: what to do, and what a person looks for. */
+const WHOLE = ['next', 'excused', 'differs']
+const NEAREST = 'nearest is '
+
+/** What came is not a value to compare, but why there is none, or what is wrong with it. */
+function isReason({ outcome, actual }: Check): boolean {
+  return outcome === 'indeterminate' || typeof actual === 'object'
+}
+
+function withoutNearest(difference: string | undefined, nearest: string | undefined): string | undefined {
+  if (difference === undefined || nearest === undefined) return difference
+  if (nearest.startsWith(difference)) return undefined
+  return difference.startsWith(`${nearest}; `) ? difference.slice(nearest.length + 2) : difference
+}
+
 /** Digests say nothing to people, and long texts look alike: then only what tells them apart is shown, where that is known. */
 function valueRows(check: Check, lastGood: readonly string[], nearest: string | undefined): readonly Row[] {
   const { expected, actual, difference: whole } = explanationOf(check)
   // What the nearest reference is has a line of its own.
-  const difference = whole !== undefined && nearest?.startsWith(whole) === true ? undefined : whole
+  const difference = withoutNearest(whole, nearest)
   const changes = lastGood.filter((line) => !line.startsWith('the same'))
   if ((isDigest(check.expected) || isDigest(check.actual)) && changes.length > 0) {
     return changes.map((line, at) => [at === 0 ? 'last good' : '', line])

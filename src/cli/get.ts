@@ -15,7 +15,7 @@ import {
   type ResourceSummary,
 } from '../wire/index.ts'
 import { EXIT } from './failure.ts'
-import { checkSentence } from './check-sentence.ts'
+import { checkTitle } from './check-sentence.ts'
 import { operatorClient, type OperatorClient } from './operator-client.ts'
 import { parseOutputFormat, printRows, type Column, type OutputFormat } from './output.ts'
 
@@ -51,8 +51,7 @@ const NODE_COLUMNS: readonly Column<NodeSummary>[] = [
   { title: 'AGE', value: (node) => age(node.admitted), wide: true },
   {
     title: 'REASON',
-    value: (node) =>
-      node.lastAttestation?.firstFailure === undefined ? '' : checkSentence(node.lastAttestation.firstFailure),
+    value: ({ lastAttestation: last }) => (last?.firstFailure === undefined ? '' : checkTitle(last.firstFailure)),
     wide: true,
   },
 ]
@@ -66,7 +65,7 @@ const ATTESTATION_COLUMNS: readonly Column<AttestationSummary>[] = [
   { title: 'FIRST FAILURE', value: (row) => row.firstFailure?.claim ?? row.firstFailure?.check ?? '' },
   {
     title: 'REASON',
-    value: (row) => (row.firstFailure === undefined ? '' : checkSentence(row.firstFailure)),
+    value: (row) => (row.firstFailure === undefined ? '' : checkTitle(row.firstFailure)),
     wide: true,
   },
 ]

@@ -153,12 +153,19 @@ async function readLogs(inputs: readonly LearnInputFile[], options: LearnOptions
         'Try the policy with touchstone policy what-if -f before you apply it; --kind baseline gives reference sets.'
       throw new TouchstoneError('usage.arguments', 'a policy learned from boots has no state', { hint })
     }
-    const { text, bank, rules, variants, leftOut, unjudged } = learnBoots({
+    const { text, bank, rules, variants, leftOut, unjudged, contradictory } = learnBoots({
       name: options.name,
       logs,
       ...(options.bank === undefined ? {} : { bank: options.bank }),
     })
     const notes: LearnedNote[] = [
+      ...contradictory.map(
+        ({ label, why }) =>
+          ({
+            severity: 'warning',
+            message: `${label} contradicts itself, as a log does that somebody edited: ${why}. A boot with such a log is refused; look at it with touchstone log show, and learn from another one`,
+          }) as const,
+      ),
       ...(logs.length > 1
         ? [{ severity: 'info', message: `${rules.length} rules from ${logs.length} boots, ${bank}` } as const]
         : []),

@@ -1,10 +1,13 @@
 import type { ChangeKind, EventChange, FieldChange, LogDiff, RegisterDiff, WordRun } from '../eventlog/index.ts'
+import type { VerdictExplanation } from '../wire/index.ts'
 import { paint, printable } from './output.ts'
-import { bold, dim, screenWidth } from './screen.ts'
+import { bold, dim, screenWidth, wrapped } from './screen.ts'
 
 const out = process.stdout
 
 const HEX = 16
+/** Columns below which two digests of that many digits and the tally do not fit. */
+const NARROW = 90
 
 export interface DiffedFile {
   readonly file: string
@@ -37,6 +40,9 @@ export function renderDiff(
   for (const register of different) {
     lines.push('', ...registerLines(diff, register, style))
   }
+  if (different.some(({ changes }) => changes.some(({ bound, change }) => !bound && change !== 'relabelled'))) {
+    lines.push(dim('  ? named by a label that no digest covers'))
+  }
   if (diff.unmeasured.length > 0) {
     lines.push('', bold('Not measured') + dim(' (nobody vouches for either side)'))
     for (const change of wide ? diff.unmeasured : diff.unmeasured.slice(0, MAX_NOTES)) {
@@ -46,6 +52,41 @@ export function renderDiff(
     if (!wide && more > 0) lines.push(dim(`  … and ${more} more; -o wide shows them`))
   }
   return lines.join('\n')
+}
+
+const MAX_CAUSES = 6
+/** So few are told whole, with what to do. */
+const FEW_CAUSES = 2
+
+/**
+ * What the differences look like, by the table of docs/causes.md: a line each, or with what to do. Of two logs nobody signed
+ * anything, so it ends with how to have that judged.
+ */
+export function differenceInWords(
+  causes: VerdictExplanation['causes'],
+  baseline: string,
+  wide: boolean,
+): readonly string[] {
+  if (causes.length === 0) return []
+  const style = { width: screenWidth(), wide, most: MAX_CHANGES }
+  const whole = wide || causes.length <= FEW_CAUSES
+  const shown = whole ? causes : causes.slice(0, MAX_CAUSES)
+  const more = causes.length - shown.length
+  return [
+    '',
+    bold('In words') + dim(' (of the logs alone: no quote was judged)'),
+    ...shown.flatMap(({ text, next }) =>
+      whole
+        ? [...wrapped(text, '  ', (line) => line), ...wrapped(next, '  next ', (line) => line)]
+        : [`  ${fit(text, style.width - 2, style)}`],
+    ),
+    ...(more > 0 ? [dim(`  … and ${more} more`)] : []),
+    ...wrapped(
+      `${whole ? '' : '-o wide says what to do; '}touchstone appraise --baseline ${onOneLine(baseline)} … judges a quote.`,
+      '',
+      dim,
+    ),
+  ]
 }
 
 /** A register of which not every change may be there. */
@@ -98,7 +139,7 @@ function registerTable(diff: LogDiff, different: readonly RegisterDiff[], style:
   const equal = diff.pcrs.filter((register) => register.equal).map(({ register }) => register)
   const title = `${registerWord(diff)}s in ${diff.bank}`
   if (different.length === 0) return [`${bold(title)}: all ${diff.pcrs.length} are equal`]
-  const digits = style.wide ? 128 : HEX
+  const digits = style.wide ? 128 : style.width < NARROW ? HEX / 2 : HEX
   const valueWidth = Math.max(
     ...different.flatMap((each) => [each.before, each.after]).map((v) => shorten(v, digits).length),
   )

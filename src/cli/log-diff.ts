@@ -1,11 +1,21 @@
 import { basename } from 'node:path'
 import { Command, Option } from 'commander'
+import { explainVerdict } from '../attest/index.ts'
 import { TouchstoneError } from '../core/index.ts'
-import { commonBank, diffLogs, readAnyLog, REPLAY_BANKS, type EventLog, type ReplayBank } from '../eventlog/index.ts'
+import {
+  commonBank,
+  diffLogs,
+  readAnyLog,
+  REPLAY_BANKS,
+  structuralFindings,
+  type EventLog,
+  type ReplayBank,
+} from '../eventlog/index.ts'
 import { EXIT } from './failure.ts'
 import { MAX_LOG, readInput } from './files.ts'
-import { renderDiff, type DiffedFile } from './log-diff-render.ts'
-import { parseOutputFormat, printObject } from './output.ts'
+import { differenceInWords, renderDiff, type DiffedFile } from './log-diff-render.ts'
+import { paint, parseOutputFormat, printable, printObject } from './output.ts'
+import { wrapped } from './screen.ts'
 
 interface Options {
   readonly bank?: ReplayBank
@@ -34,22 +44,44 @@ Example:
     .action(async (before: string, after: string, options: Options) => {
       const format = parseOutputFormat(options)
       const [a, b] = [await readLog(before), await readLog(after)]
-      const diff = diffLogs(a, b, options.bank ?? commonBank(a, b))
-      const files = { before: describe(before, a), after: describe(after, b) }
-      printObject(format, { files, ...diff }, () => renderDiff(files, diff, format === 'wide'))
+      const bank = options.bank ?? commonBank(a.log, b.log)
+      const diff = diffLogs(a.log, b.log, bank)
+      const files = { before: describe(before, a.log), after: describe(after, b.log) }
+      printObject(format, { files, ...diff }, () => {
+        const wide = format === 'wide'
+        const said = { checks: [], bank, quoted: [], references: [] }
+        const { causes } = explainVerdict({ ...said, before: { eventLog: a.bytes }, now: { eventLog: b.bytes } })
+        return [
+          renderDiff(files, diff, wide),
+          ...contradictionLines(files.before.file, a.log, bank),
+          ...contradictionLines(files.after.file, b.log, bank),
+          ...differenceInWords(causes, files.before.file, wide),
+        ].join('\n')
+      })
       finish(diff.same ? EXIT.done : EXIT.no)
     })
 }
 
-async function readLog(file: string): Promise<EventLog> {
+async function readLog(file: string): Promise<{ readonly bytes: Uint8Array; readonly log: EventLog }> {
   const bytes = await readInput(file, MAX_LOG)
   try {
-    return readAnyLog(bytes)
+    return { bytes, log: readAnyLog(bytes) }
   } catch (error) {
     if (!(error instanceof TouchstoneError)) throw error
     const { code, hint } = error
     throw new TouchstoneError(code, `${file}: ${error.message}`, { cause: error.cause, hint })
   }
+}
+
+/** Equal registers say nothing of a log whose payloads are not what was measured. */
+function contradictionLines(file: string, log: EventLog, bank: ReplayBank): string[] {
+  const errors = structuralFindings(log, bank).filter(({ severity }) => severity === 'error')
+  const [first] = errors
+  if (first === undefined) return []
+  const where = first.event === undefined ? '' : `event ${first.event}: `
+  const more = errors.length > 1 ? `, and ${errors.length - 1} more` : ''
+  const text = `${printable(file)} contradicts itself: ${where}${printable(first.message)}${more}. touchstone log show has the findings.`
+  return ['', ...wrapped(text, '', (line) => paint(process.stdout, 'red', line))]
 }
 
 function describe(file: string, log: EventLog): DiffedFile {

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander'
 import { pino } from 'pino'
 import { EXIT } from './failure.ts'
 import { paint, parseOutputFormat, print, printable, printJson, printObject } from './output.ts'
+import { wrapped } from './screen.ts'
 import { stopSignal } from './serve.ts'
 import type { AgentStatus } from '../agent/index.ts'
 
@@ -104,6 +105,15 @@ function statusCommand(finish: (code: number) => void): Command {
     })
 }
 
+/** Where one part of such a sentence ends: the event, both values, what tells them apart, what to do. */
+const PARTS = /; (?=(?:at|expected|got|registers:|added:|missing:|nearest|it is|excused) )|, (?=got )|(?<=\.) (?=[A-Z])/
+
+/** The verifier's sentence, a part a line: it is long, because it has everything. */
+function reasonLines(reason: string | undefined): readonly string[] {
+  if (reason === undefined) return []
+  return reason.split(PARTS).flatMap((part, at) => wrapped(part, (at === 0 ? 'reason' : '').padEnd(20), (line) => line))
+}
+
 function render(status: AgentStatus): string {
   const row = (name: string, value: string | undefined) =>
     value === undefined ? [] : [`${name.padEnd(20)}${printable(value)}`]
@@ -117,7 +127,7 @@ function render(status: AgentStatus): string {
     ...row('certificate until', status.certificateExpires),
     ...row('clock', status.clock === 'behind' ? 'behind: validity dates are ignored' : undefined),
     ...row('last verdict', last === undefined ? undefined : `${last.status} at ${last.time}`),
-    ...row('reason', last?.reason),
+    ...reasonLines(last?.reason),
     ...row('last error', error === undefined ? undefined : `${error.message} [${error.code}] at ${error.time}`),
     ...row('hint', error?.hint),
     ...row('next attempt', status.nextAttempt),

@@ -1,10 +1,11 @@
 import { Command } from 'commander'
-import { jsonSchemaOf, type ReviewFinding, reviewPolicies, SCHEMAS } from '../attest/index.ts'
+import { reviewPolicies, SCHEMAS, schemaText } from '../attest/index.ts'
 import { TouchstoneError } from '../core/index.ts'
 import { EXIT } from './failure.ts'
-import { readText } from './files.ts'
+import { MAX_DOCUMENT, readText } from './files.ts'
 import { learnCommand } from './learn.ts'
-import { paint, print, printable, printJson } from './output.ts'
+import { paint, print, printJson } from './output.ts'
+import { findingLine } from './policy-faults.ts'
 import { whatIfCommand } from './what-if.ts'
 
 export function policyCommand(finish: (code: number) => void): Command {
@@ -31,7 +32,7 @@ Example:
   touchstone policy check policies/*.yaml`,
     )
     .action(async (files: readonly string[], options: { json?: boolean; partial?: boolean }) => {
-      const texts = await Promise.all(files.map(async (file) => ({ file, text: await readText(file) })))
+      const texts = await Promise.all(files.map(async (file) => ({ file, text: await readText(file, MAX_DOCUMENT) })))
       const findings = reviewPolicies(texts, { partial: options.partial === true, now: Date.now() })
       const errors = findings.filter(({ severity }) => severity === 'error')
       if (options.json === true) {
@@ -45,12 +46,6 @@ Example:
       }
       finish(errors.length === 0 ? EXIT.done : EXIT.bad)
     })
-}
-
-/** As editors and people read it: `file:line:column: field: what is wrong`. */
-function findingLine({ file, line, column, path, severity, message }: ReviewFinding): string {
-  const what = severity === 'warning' ? 'warning: ' : ''
-  return printable(`${file}:${line}:${column}: ${what}${path === '' ? '' : `${path}: `}${message}`)
 }
 
 function isKind(text: string): text is keyof typeof SCHEMAS {
@@ -68,7 +63,8 @@ function schemaCommand(finish: (code: number) => void): Command {
 Example:
   touchstone policy schema > AttestationPolicy.json
 and as the first line of a policy, for editors with the YAML language server:
-  # yaml-language-server: $schema=AttestationPolicy.json`,
+  # yaml-language-server: $schema=AttestationPolicy.json
+A verifier serves the same at /schemas/AttestationPolicy.json.`,
     )
     .action((kind: string) => {
       if (!isKind(kind)) {
@@ -76,7 +72,7 @@ and as the first line of a policy, for editors with the YAML language server:
           hint: `There are ${kinds.join(', ')}.`,
         })
       }
-      print(JSON.stringify(jsonSchemaOf(kind), null, 2))
+      print(schemaText(kind))
       finish(EXIT.done)
     })
 }

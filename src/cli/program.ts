@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(finish: Finish) => Comman
   token: async () => (await import('./token.ts')).tokenCommand,
   apply: async () => (await import('./apply.ts')).applyCommand,
   reference: async () => (await import('./reference.ts')).referenceCommand,
+  exception: async () => (await import('./exception.ts')).exceptionCommand,
   get: async () => (await import('./get.ts')).getCommand,
   describe: async () => (await import('./describe.ts')).describeCommand,
   explain: async () => (await import('./explain.ts')).explainCommand,
@@ -47,7 +48,7 @@ Exit codes: 0 done, 1 the answer is no, 2 the input cannot be used, 70 a fault o
 Operators' commands read TOUCHSTONE_URL, TOUCHSTONE_CA and TOUCHSTONE_TOKEN_FILE.`
 
 /** With the one command that `args` name, or with all of them where it takes all: help, and a name that is none. */
-async function buildProgram(args: readonly string[], finish: Finish): Promise<Command> {
+export async function buildProgram(args: readonly string[], finish: Finish): Promise<Command> {
   const program = new Command('touchstone')
     .description('Trust and attestation for fleets of edge nodes.')
     .version(readVersion())

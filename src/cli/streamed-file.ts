@@ -1,8 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { TouchstoneError } from '../core/index.ts'
 import type { ImaSource } from '../eventlog/index.ts'
-import { readInput } from './files.ts'
+import { readInput, unreadable } from './files.ts'
 
 const CHUNK = 1 << 20
 
@@ -36,6 +35,6 @@ function attempt<T>(path: string, read: () => T): T {
   try {
     return read()
   } catch (cause) {
-    throw new TouchstoneError('usage.file', `cannot read ${path}`, { cause })
+    throw unreadable(path, cause)
   }
 }

@@ -3,7 +3,7 @@ import type { VerdictExplanation } from '../wire/index.ts'
 import { failureLines, namesOf } from './failure-lines.ts'
 import { differenceLines } from './log-diff-render.ts'
 import { paint } from './output.ts'
-import { bold, dim, marked, wrapped } from './screen.ts'
+import { bold, dim, marked, screenWidth, wrapped } from './screen.ts'
 
 const out = process.stdout
 
@@ -31,13 +31,22 @@ export function renderVerdict(verdict: ShownVerdict): string {
   const { status, vector, headline, explanation } = verdict
   const claims = Object.entries(vector).map(([claim, value]) => `${claim} ${value}`)
   return [
-    `${paint(out, STATUS[status], status)}${headline === undefined ? '' : `  ${headline}`}`,
-    dim(claims.join(', ')),
+    ...headLines(status, headline),
+    ...wrapped(claims.join(', '), '', dim),
     ...section(causeLines(verdict)),
     ...section(failureLines(verdict)),
     ...section(comparison(verdict, explanation)),
     ...section(passedLines(verdict.checks)),
   ].join('\n')
+}
+
+/** Behind the status where there is room for it, else below. */
+function headLines(status: Status, headline = ''): readonly string[] {
+  const shown = paint(out, STATUS[status], status)
+  if (headline === '') return [shown]
+  return status.length + 2 + headline.length <= screenWidth()
+    ? [`${shown}  ${headline}`]
+    : [shown, ...wrapped(headline, '', (line) => line)]
 }
 
 function section(lines: readonly string[]): readonly string[] {
@@ -89,8 +98,11 @@ function comparison({ comparedWith, compareHint, status }: ShownVerdict, explana
   if (differences.same)
     return wrapped(upperFirst(`${byLog}every register has the value that it had in ${comparedWith}.`), '', dim)
   return [
-    bold(`Different from ${comparedWith}`) +
-      dim(` (${differences.bank}${explanation.signed ? '' : '; nothing vouches for the log that came'})`),
+    ...wrapped(
+      `Different from ${comparedWith} (${differences.bank}${explanation.signed ? '' : '; nothing vouches for the log that came'})`,
+      '',
+      bold,
+    ),
     ...differenceLines(differences, MAX_OF_REGISTER),
     ...(hasLabels(differences) ? [dim('  ? named by a label that no digest covers')] : []),
   ]

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { whatIfPage, type WhatIfPage } from '../wire/index.ts'
+import { counted } from './boot-picture-lines.ts'
 import { checkLines, checkSentence } from './check-sentence.ts'
 import { readDocuments } from './documents.ts'
 import { EXIT } from './failure.ts'
@@ -73,17 +74,21 @@ function isWorse({ from, to }: WhatIfPage['changes'][number]): boolean {
   return ORDER.indexOf(to) > ORDER.indexOf(from)
 }
 
+function verbed(count: number, one: string, more: string): string {
+  return `${count} ${count === 1 ? one : more}`
+}
+
 function render({ counts, changes }: Whole): string {
   const lines = [
-    `${counts.same} nodes stay as they are, ${counts.changed} change` +
-      (counts.impossible === 0 ? '' : `, ${counts.impossible} cannot be judged before they attest again`) +
-      (counts.none === 0 ? '' : `, ${counts.none} have no verdict yet`),
+    `${counts.same === 1 ? '1 node stays as it is' : `${counts.same} nodes stay as they are`}, ${verbed(counts.changed, 'changes', 'change')}` +
+      (counts.impossible === 0 ? '' : `, ${counts.impossible} cannot be judged before attesting again`) +
+      (counts.none === 0 ? '' : `, ${verbed(counts.none, 'has', 'have')} no verdict yet`),
   ]
   for (const nodes of grouped(changes)) {
     const [first] = nodes
     if (first === undefined) continue
     const colour = isWorse(first) ? 'red' : 'green'
-    lines.push('', `${paint(process.stdout, colour, `${first.from} → ${first.to}`)}  ${nodes.length} nodes`)
+    lines.push('', `${paint(process.stdout, colour, `${first.from} → ${first.to}`)}  ${counted(nodes.length, 'node')}`)
     const why = first.why === undefined ? ['every check passes'] : checkLines(first.why, '    ')
     lines.push(...why.map((line, at) => (at === 0 ? `  ${line}` : line)))
     lines.push(...nodes.slice(0, NAMED).map((node) => printable(`    ${node.nodeId}  ${node.model}, ${node.serial}`)))

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { X509Certificate } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -64,6 +65,21 @@ describe('touchstone appraise, on the evidence of another machine', { skip: SKIP
     const result = await appraise({ ...evidence('secure-boot'), ek: boot('secure-boot', 'ek.pub') })
     const { checks } = verdict.parse(JSON.parse(result.stdout))
     assert.equal(checks.find(({ check }) => check === 'ak.qualified-name')?.outcome, 'pass')
+  })
+
+  test('an EK may be given by its certificate or its PEM: the templates of the TCG make the Name', async () => {
+    const certificate = boot('secure-boot', 'ek.crt')
+    const pem = await changed(certificate, (der) =>
+      Buffer.from(new X509Certificate(der).publicKey.export({ type: 'spki', format: 'pem' })),
+    )
+    for (const [ek, outcome] of [
+      [certificate, 'pass'],
+      [pem, 'pass'],
+      [boot('direct-kernel', 'ek.crt'), 'fail'],
+    ] as const) {
+      const { checks } = verdict.parse(JSON.parse((await appraise({ ...evidence('secure-boot'), ek })).stdout))
+      assert.equal(checks.find(({ check }) => check === 'ak.qualified-name')?.outcome, outcome)
+    }
   })
 
   test('a boot without Secure Boot and without keys is contraindicated in configuration', async () => {
@@ -180,6 +196,45 @@ describe('touchstone appraise, on the evidence of another machine', { skip: SKIP
       assert.equal(error.code, code)
     })
   }
+
+  test('what cannot be decoded is named by its file, and by what belongs there', async () => {
+    for (const [option, file] of [
+      ['ak', 'ak.pub'],
+      ['ek', 'ek.pub'],
+      ['quote', 'quote.msg'],
+      ['signature', 'quote.sig'],
+      ['log', 'eventlog.bin'],
+    ] as const) {
+      const cut = await changed(boot('secure-boot', file), (bytes) => bytes.subarray(0, -1))
+      const { code, stdout } = await appraise({ ...evidence('secure-boot'), [option]: cut })
+      assert.equal(code, 2)
+      assert.match(stdout, /changed\.bin: /)
+      if (option !== 'ek') assert.match(stdout, new RegExp(`--${option} takes `))
+    }
+  })
+
+  test('attributes that no key may have are a failed check, not a file that cannot be read', async () => {
+    const ak = await changed(boot('secure-boot', 'ak.pub'), (bytes) => {
+      bytes[6] = (bytes[6] ?? 0) | 0x80
+      return bytes
+    })
+    const result = await appraise({ ...evidence('secure-boot'), ak })
+    assert.equal(result.code, 1, result.stdout)
+    assert.ok(failed(result).includes('ak.attributes'))
+  })
+
+  test('a PEM is one behind a byte order mark and an empty line, too', async () => {
+    const ak = await changed(boot('secure-boot', 'ak.pem'), (bytes) =>
+      Buffer.concat([Buffer.from('\ufeff\n', 'utf8'), bytes]),
+    )
+    assert.equal((await appraise({ ...evidence('secure-boot'), ak })).code, 0)
+  })
+
+  test('a day that its month does not have is refused', async () => {
+    const { code, stdout } = await appraise({ ...evidence('secure-boot'), at: '2026-02-30T00:00:00Z' })
+    assert.equal(code, 2)
+    assert.match(stdout, /usage\.arguments/)
+  })
 
   const WRONG = [
     { title: 'another magic', at: 0, check: 'quote.magic' },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -38,6 +38,15 @@ PCR 8 commands of the boot loader
 PCR 9 files of the boot loader
   boot loader
   ~ #35     ?(hd0,gpt1)/EFI/debian/grub.cfg  digest 3566067de0fdad9b… → 8b076c6b0df6129d…
+  ? named by a label that no digest covers
+
+In words (of the logs alone: no quote was judged)
+  The kernel’s command line opens the machine: lockdown=none (no lockdown), module.sig_enforce=0
+  (unsigned modules), init=/bin/sh (another first program), systemd.debug-shell=1 (a shell at the
+  console), no lockdown=integrity, no module.sig_enforce=1.
+  next Ask who worked on the machine: these parameters are for rescue and debugging. Otherwise take
+       the node out of service; whoever can edit the command line has had the disk or the console.
+touchstone appraise --baseline eventlog.bin … judges a quote.
 `
 
 const EVE_PAIR = ['eve-x64-good', 'eve-x64-tampered'] as const
@@ -64,6 +73,9 @@ test(
       /^ {2}\+ #182 {5}grub_cmd: set_getty$/,
       /^ {2}~ #190→192 kernel_cmdline: … .* \{\+getty test\+\}$/,
       /^ {2}~ #209→211 \/config\/grub\.cfg {2}content-hash 15948c0ff9fb288a… → cccd9490782e12a5…$/,
+      /^ {2}Someone entered the firmware’s setup, and the boot order changed: /,
+      /^ {2}The kernel’s command line opens the machine: getty \(a shell at the console\)\.$/,
+      /^-o wide says what to do; /,
     ]) {
       assert.ok(
         lines.some((line) => shown.test(line)),
@@ -136,6 +148,18 @@ test('log diff names the file that cannot be read, and exits 2', async (t) => {
   assert.equal(code, 2)
   assert.match(stderr, /^error: .*broken\.bin: .*\nhint: /)
   assert.match(stdout, /"code":"(?:decode|eventlog)\./)
+})
+
+test('log diff says of a log that contradicts itself that it does, even where all registers are equal', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'ts-'))
+  t.after(() => rm(directory, { recursive: true }))
+  const file = join(directory, 'edited.bin')
+  const bytes = await readFile(recorded('honest'))
+  bytes.write('/bin/sh', bytes.indexOf('lockdown=integrity', bytes.indexOf('kernel_cmdline: ')))
+  await writeFile(file, bytes)
+  const { code, stdout } = await touchstone('log', 'diff', recorded('honest'), file)
+  assert.equal(code, 0)
+  assert.match(stdout, /^edited\.bin contradicts itself: event 45: /m)
 })
 
 for (const [name, args] of [

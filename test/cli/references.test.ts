@@ -124,6 +124,27 @@ void describe('with a verifier', () => {
     assert.match(refused.stderr, /at most 90 days/)
   })
 
+  test('an exception is shown with what it excuses, and ended with a reason', async () => {
+    await apply(POLICY)
+    await apply(exception('secureBoot.enabled', 30))
+    await touchstone('label', 'node', id(1), 'site=lab')
+    const shown = await touchstone('exception', 'show', 'lab-keys')
+    assert.match(
+      shown.stdout,
+      /^Exception +lab-keys \(live\)\nOwner +ops@example\.com\nReason +keys are exchanged\nUntil +20/,
+    )
+    assert.match(shown.stdout, /None of 1 node that it concerns fails these rules/)
+    const ended = await touchstone('exception', 'end', 'lab-keys', '--reason', 'done')
+    assert.match(ended.stdout, /^lab-keys is over now \(revision \d+\)/)
+    assert.match((await touchstone('exception', 'end', 'lab-keys', '--reason', 'again')).stdout, /^nothing to do/)
+    assert.match((await touchstone('exception', 'show', 'lab-keys')).stdout, /^Exception +lab-keys \(over\)/)
+    const { stdout } = await touchstone('reference', 'history', 'lab-keys', '--kind', 'exceptions')
+    assert.match(stdout, /^revision \d+, \S+ by token:alice\n {4}done\n/)
+    const unknown = await touchstone('exception', 'end', 'lab-kyes', '--reason', 'x')
+    assert.deepEqual([unknown.code, unknown.stderr.includes('resource.not_found')], [1, true])
+    assert.equal((await touchstone('exception', 'end', 'lab-keys')).code, 2)
+  })
+
   test('labels of a node are set and taken away', async () => {
     const label = (...labels: readonly string[]) => touchstone('label', 'node', id(1), ...labels)
     assert.equal((await label('ring=one', 'site-')).stdout, `${id(1)} has ring=one\n`)
