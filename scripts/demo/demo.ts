@@ -18,9 +18,10 @@ import { keysChapter } from './app-keys.ts'
 import { runGuests, takeOver, TENANT } from './guests.ts'
 import type { BrokerNode } from '../stage/broker-node.ts'
 import { hostileClients } from './hostile.ts'
-import { endOnSignal, openStage, runCommand, type RunningCommand, type Stage } from '../stage/processes.ts'
+import { endOnSignal, openStage, root, runCommand, type RunningCommand, type Stage } from '../stage/processes.ts'
 import { rollbackChapter } from './rollback.ts'
 import { tamperedHostChapter } from './tampered-host.ts'
+import { updateChapter, type Reboot } from './update.ts'
 import { verifyAsRelyingParty } from './relying-party.ts'
 import type { Transcript } from './transcript.ts'
 
@@ -74,10 +75,14 @@ async function play(stage: Stage, show: Transcript, keep: boolean, answer: (foun
   const [first, second] = await runGuests(scene, host)
   await keysChapter(show, host)
   await rollbackChapter(stage, show, host, second, first)
-  const last = await tamperedHostChapter(scene, host, first, () =>
-    restored.power
-      .powerOff()
-      .then(() => boot(stage, show, box, golden, 'the power is cut, and the box boots what was released')),
+  let current = restored.power
+  const reboot: Reboot = async (what, title) => {
+    await current.powerOff()
+    current = await boot(stage, show, box, what, title)
+  }
+  const { guest, released } = await updateChapter(scene, host, first, reboot)
+  const last = await tamperedHostChapter(scene, host, guest, () =>
+    reboot(released, 'the power is cut, and the box boots what was released'),
   )
 
   answer(await collect(verifier, nodeId, [stepVerdict('honest', honest), ...verdicts], last.result))
@@ -163,27 +168,56 @@ async function tamperChapter(
   ] as const
   const verdicts: StepVerdict[] = []
   let node = first
-  let last = since
   for (const { step, title, what, ...rest } of boots) {
     await node.agent.stop()
+    // It went on attesting while something else was shown.
+    const last = (await verifier.latest(nodeId))?.id ?? since
     await node.power.powerOff()
     const power = await boot(stage, show, node.box, what, title, 'presented' in rest ? rest.presented : undefined)
     node = { ...node, power, agent: stage.start(`node-${step}`, ['node', 'run', '--config', node.config]) }
     const [verdict] = await verifier.attestations(nodeId, last, 1, node.agent)
-    last = verdict?.id ?? last
     verdicts.push(stepVerdict(step, verdict))
     const failure = verdict?.firstFailure
-    show.verdict(verdict?.status ?? 'none', failure === undefined ? ['every check passed'] : checkLines(failure, ''))
-    if (verdict !== undefined && failure !== undefined) await showCause(show, verifier, verdict.id)
+    const isGood = verdict === undefined || failure === undefined
+    const lines = isGood ? ['every check passed'] : await explained(verifier, verdict.id, failure)
+    show.verdict(verdict?.status ?? 'none', lines)
+    if (step === 'cmdline') await showDifference(show)
   }
   return { verdicts, restored: node }
 }
 
-/** What `touchstone explain` says first of such a verdict. */
-async function showCause(show: Transcript, verifier: Verifier, attestation: string): Promise<void> {
-  const found = verdictExplanation.parse(await verifier.get(`/v1/attestations/${attestation}/explanation`))
-  const [cause] = found.causes
-  show.fact('likely cause', cause?.text ?? 'no known pattern')
+/** The failed check, and what `touchstone explain` says first of such a verdict: the likely cause, and what to do. */
+async function explained(
+  verifier: Verifier,
+  attestation: string,
+  failure: NonNullable<AttestationDetail['firstFailure']>,
+): Promise<readonly string[]> {
+  const { causes } = verdictExplanation.parse(await verifier.get(`/v1/attestations/${attestation}/explanation`))
+  const all = checkLines(failure, '')
+  const parts = all.find((line) => /(?:added|missing): /.test(line))
+  // Where it is known word by word what differs, two long lines that look alike say less.
+  const lines =
+    parts === undefined
+      ? all
+      : all.flatMap((line) =>
+          line === parts ? [`differs   ${line.trimStart()}`] : /^(?:expected|got) /.test(line) ? [] : [line],
+        )
+  const [cause] = causes
+  if (cause === undefined) return lines
+  return [...lines.filter((line) => !line.startsWith('next ')), `cause     ${cause.text}`, `next      ${cause.next}`]
+}
+
+/** What tells the two boots apart, from the command that compares any two logs. */
+async function showDifference(show: Transcript): Promise<void> {
+  const [good, bad] = ['honest', 'cmdline'].map((name) => join(root, 'swtpm', 'boots', name, 'eventlog.bin'))
+  const text = await show.step('touchstone log diff of the good boot and this one', () =>
+    // What is picked from it is coloured again by the transcript.
+    runCommand(['log', 'diff', good ?? '', bad ?? ''], { FORCE_COLOR: undefined }, [1]),
+  )
+  const lines = text.split('\n')
+  const from = lines.findIndex((line) => line.includes('kernel_cmdline'))
+  const to = lines.findIndex((line, at) => at > from && !line.startsWith(' '.repeat(13)))
+  show.output([...lines.filter((line) => /^(?:PCRs in| +\d+ )/.test(line)), ...lines.slice(from, to)])
 }
 
 async function boot(

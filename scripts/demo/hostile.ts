@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { openIdentity, type Identity } from '../../src/agent/identity.ts'
-import { readEventLog, readImaLog } from '../../src/agent/measurement-logs.ts'
+import { readEventLog, readImaPiece } from '../../src/agent/measurement-logs.ts'
 import { onboard } from '../../src/agent/onboard.ts'
 import { implementedBanks, quoteAsAsked } from '../../src/agent/quoting.ts'
 import { openState, openStateDirectory } from '../../src/agent/state.ts'
@@ -8,12 +8,13 @@ import { makeTrust } from '../../src/agent/trust.ts'
 import { makeVerifierClient, type VerifierClient } from '../../src/agent/verifier-client.ts'
 import { readAgentConfig, type AgentConfig } from '../../src/agent/index.ts'
 import { makeCertificationRequest } from '../../src/ca/index.ts'
-import { isTouchstoneError, toHex } from '../../src/core/index.ts'
+import { ERRORS, isTouchstoneError, toHex } from '../../src/core/index.ts'
 import { activateCredential, openTpmTools, signDigest, type TpmTools } from '../../src/device/index.ts'
 import {
   attestationResult,
   challenge,
   evidenceQualifyingData,
+  LIMITS,
   onboardingBinding,
   onboardingChallenge,
   onboardingFinish,
@@ -87,7 +88,7 @@ export async function hostileClients(scene: Scene): Promise<void> {
       signature: quote.signature,
       eventLog,
       eventLogDigest: toHex(sha256(eventLog)),
-      imaLog: await readImaLog(config.imaLog),
+      imaLog: config.imaLog === undefined ? undefined : (await readImaPiece(config.imaLog, 0, LIMITS.imaLog)).bytes,
       request: {},
     }
     await client.post('/v1/attestation/evidence', evidence, attestationResult)
@@ -102,7 +103,7 @@ async function refuse(show: Transcript, attack: string, attempt: () => Promise<u
     await attempt()
   } catch (error) {
     if (!isTouchstoneError(error)) throw error
-    show.refused(`${attack}: ${error.message} [${error.code}]`)
+    show.refused(attack, `${ERRORS[error.code].title} [${error.code}]`)
     return
   }
   throw new Error(`not refused: ${attack}`)

@@ -54,8 +54,7 @@ export async function rollbackChapter(
   })
   const { code, message, hint } = await again.whyLocked()
   expectCode('ledger.rolled_back', code)
-  show.refused(`a ledger that matches the old state: ${message} [${code}]`)
-  show.fact('hint', hint)
+  show.refused('a ledger that matches the old state', `${message} [${code}]. ${hint}`)
 
   const { running } = await show.step(
     'with the true ledger back the broker goes on, and takes over the guest that ran all along',
@@ -85,8 +84,7 @@ async function refused(
   } catch (error) {
     if (!isTouchstoneError(error)) throw error
     expectCode(code, error.code)
-    show.refused(`${attack}: ${error.message} [${error.code}]`)
-    show.fact('hint', ERRORS[code].hint)
+    show.refused(attack, `${error.message} [${error.code}]. ${ERRORS[code].hint}`)
     return
   }
   throw new Error(`not refused: ${attack}`)

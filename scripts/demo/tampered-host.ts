@@ -8,9 +8,9 @@ import { attestOnce, readAgentConfig } from '../../src/agent/index.ts'
 import { checkLines } from '../../src/cli/check-sentence.ts'
 import { openRunFiles } from '../../src/vtpm/guest/instance/run-files.ts'
 import type { AttestationDetail } from '../../src/wire/index.ts'
-import { swtpmsOf } from '../stage/broker.ts'
 import type { BrokerNode } from '../stage/broker-node.ts'
 import { bootGuest, showGuestVerdict, type Guest, type GuestScene } from './guests.ts'
+import { takeDown } from './power-off.ts'
 import type { Transcript } from './transcript.ts'
 
 const run = promisify(execFile)
@@ -23,10 +23,10 @@ export async function tamperedHostChapter(
   scene: GuestScene,
   node: BrokerNode,
   guest: Guest,
-  reboot: () => Promise<unknown>,
+  reboot: () => Promise<void>,
 ): Promise<AttestationDetail> {
   const { show, verifier, power, nodeId } = scene
-  show.chapter(10, 'Tampered host', 'a guest is no better than what it runs on')
+  show.chapter(11, 'Tampered host', 'a guest is no better than what it runs on')
   const since = await show.step('another kernel takes over the host (kexec); the guests go on running', async () => {
     await node.broker.command.stop()
     const newest = await newestOf(scene, nodeId)
@@ -37,7 +37,7 @@ export async function tamperedHostChapter(
     return newest
   })
   const { message, code } = await node.broker.whyLocked()
-  show.refused(`nothing sealed opens: no guest starts, no app's key signs; ${message} [${code}]`)
+  show.refused("the broker asks for the node's secrets: no guest starts, no app's key signs", whyText(message, code))
 
   const [ofHost] = await show.step('the host attests', () => verifier.attestations(nodeId, since, 1, node.agent))
   showFailure(show, ofHost, 'quote.digest')
@@ -50,11 +50,8 @@ export async function tamperedHostChapter(
   )
   showFailure(show, ofGuest, 'guest.host-verdict')
 
-  await guest.agent.stop()
-  await shutDown(guest)
-  await node.stop()
+  await takeDown(node, guest)
   const before = { host: await newestOf(scene, nodeId), guest: await newestOf(scene, guest.nodeId) }
-  for (const pid of await swtpmsOf(node.broker.stateDir)) process.kill(pid, 'SIGKILL')
   await reboot()
   const [restored] = await show.step('the same release opens the secrets again; the host attests', async () => {
     await node.start()
@@ -72,6 +69,11 @@ export async function tamperedHostChapter(
   return restored
 }
 
+/** What the TPM says; why the verifier signs no other release is another story. */
+export function whyText(message: string, code: string): string {
+  return `${message.replace(/; and none can be fetched: .*/s, '; the verifier signs none for it')} [${code}]`
+}
+
 /** Tools reach a TPM by its control socket too. Without the broker's, root on the host lets the guest have swtpm's own. */
 async function keepReachable({ broker: { runDir } }: BrokerNode, { guest }: Guest): Promise<void> {
   const files = await openRunFiles(runDir)
@@ -80,11 +82,6 @@ async function keepReachable({ broker: { runDir } }: BrokerNode, { guest }: Gues
   const control = join(files.guestDir(guest), 'tpm.ctrl')
   await rm(control, { force: true })
   await link(join(record.socketDir, 'ctrl'), control)
-}
-
-/** A guest's kernel tells its TPM before it halts. */
-async function shutDown({ tcti }: Guest): Promise<void> {
-  await run('tpm2_shutdown', ['--clear'], { env: { ...process.env, TPM2TOOLS_TCTI: tcti } })
 }
 
 async function newestOf({ verifier }: GuestScene, nodeId: string): Promise<string> {

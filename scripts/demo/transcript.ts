@@ -8,8 +8,11 @@ export interface Transcript {
   note(text: string): void
   /** The first line says what, the others begin with a name of ten columns. */
   verdict(status: string, lines: readonly string[]): void
-  refused(text: string): void
+  /** Somebody tried something, and why it came to nothing. */
+  refused(what: string, why: string): void
   fact(name: string, value: string): void
+  /** Of a command, as it prints it. */
+  output(lines: readonly string[]): void
 }
 
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const
@@ -77,10 +80,17 @@ export function createTranscript(stream: NodeJS.WriteStream): Transcript {
         })
       }
     },
-    refused(text) {
-      const [first = '', ...rest] = wrap(text, width - 8)
-      write(`   ${paint('yellow', '⊘')} ${first}`)
-      for (const line of rest) write(`      ${line}`)
+    refused(what, why) {
+      write(`   ${paint('yellow', '⊘')} ${what}`)
+      for (const [at, line] of wrap(why, width - 22).entries()) {
+        write(`${' '.repeat(9)}${paint('dim', (at === 0 ? 'refused' : '').padEnd(10))}${line}`)
+      }
+    },
+    output(lines) {
+      for (const line of lines) {
+        const removed = line.replace(/\[-.*?(?:-\]|$)|^.*?-\]/g, (text) => paint('red', text))
+        write(`     ${removed.replace(/\{\+.*?(?:\+\}|$)|^[^{]*?\+\}/g, (text) => paint('green', text))}`)
+      }
     },
     fact(name, value) {
       wrap(value, width - 26).forEach((line, at) => {

@@ -102,8 +102,15 @@ function startCommand(log: string, args: readonly string[], env?: NodeJS.Process
   }
 }
 
-/** Runs `touchstone ARGS` to its end and gives what it printed; anything but exit 0 throws with its error output. */
-export async function runCommand(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<string> {
+/**
+ * Runs `touchstone ARGS` to its end and gives what it printed; anything but exit 0, or one of `fine`, throws with its error
+ * output.
+ */
+export async function runCommand(
+  args: readonly string[],
+  env?: NodeJS.ProcessEnv,
+  fine: readonly number[] = [0],
+): Promise<string> {
   const child = spawn(touchstone, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
   const out: Buffer[] = []
   const err: Buffer[] = []
@@ -113,6 +120,7 @@ export async function runCommand(args: readonly string[], env?: NodeJS.ProcessEn
     child.once('error', reject)
     child.once('close', (status) => resolve(status ?? 70))
   })
-  if (code !== 0) throw new Error(`touchstone ${args.join(' ')} ended with ${code}\n${Buffer.concat(err).toString()}`)
+  if (!fine.includes(code))
+    throw new Error(`touchstone ${args.join(' ')} ended with ${code}\n${Buffer.concat(err).toString()}`)
   return Buffer.concat(out).toString()
 }

@@ -22,6 +22,8 @@ export interface SoftwareTpm {
   readonly ekBytes: Buffer
   readonly publicKey: KeyObject
   quote(terms: QuoteTerms): SignedQuote
+  /** Anything else, as no restricted key of a TPM does. */
+  sign(message: Buffer): SignedQuote
 }
 
 export interface QuoteTerms {
@@ -55,6 +57,10 @@ export function softwareTpm(kind: 'ecdsa' | 'rsassa'): SoftwareTpm {
   const ak = kind === 'ecdsa' ? eccPublic(publicKey, RESTRICTED_SIGNING) : rsaPublic(publicKey)
   const ek = eccPublic(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey, RESTRICTED_STORAGE)
   const qualifiedSigner = qualifiedNameUnderEndorsement(ek, ak)
+  const signed = (quote: Buffer) => ({
+    quote,
+    signature: kind === 'ecdsa' ? ecdsa(quote, privateKey) : rsassa(quote, privateKey),
+  })
   return {
     ak,
     akBytes: encode(TPM2B_PUBLIC, ak),
@@ -72,8 +78,9 @@ export function softwareTpm(kind: 'ecdsa' | 'rsassa'): SoftwareTpm {
         firmwareVersion: 0x2019102300163636n,
         attested: { pcrSelect: selection, pcrDigest: state.digest() },
       })
-      return { quote, signature: kind === 'ecdsa' ? ecdsa(quote, privateKey) : rsassa(quote, privateKey) }
+      return signed(quote)
     },
+    sign: signed,
   }
 }
 

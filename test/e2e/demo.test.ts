@@ -119,6 +119,22 @@ test('the demo answers what the contract says, its certificates and token hold e
     }
   })
 
+  await t.test('a failure comes with its likely cause, and with what tells the boot from the good one', () => {
+    assert.match(stderr, /cause +The kernel’s command line opens the machine: lockdown=none/)
+    assert.match(stderr, /cause +Secure Boot was switched off/)
+    assert.match(stderr, /cause +The log shows the last good boot, and the TPM measured something else \(PCR 8, 9\)/)
+    assert.match(stderr, /~ #45 +kernel_cmdline: .*\n.*\{\+lockdown=none/)
+  })
+
+  await t.test('an update is tried on the fleet first, opens the secrets, and ends what was released before', () => {
+    assert.match(stderr, /would change +3 of 3 nodes, affirming → contraindicated: kernel\.commandLine/)
+    assert.match(stderr, /would change +nobody: 3 nodes stay as they are/)
+    const [, release, counter, before] =
+      / release +(\d+); counter in the TPM at (\d+), so (\d+) is over\n/.exec(stderr) ?? []
+    assert.ok(release !== undefined && release === counter && Number(release) > Number(before))
+    assert.match(stderr.replaceAll(/\s+/g, ' '), new RegExp(`release ${before}: it is over`))
+  })
+
   await t.test('a guest on a tampered host is not trusted, though its own boot is good', () => {
     assert.match(stderr, /contraindicated +guest\.host-verdict: /)
   })

@@ -86,8 +86,9 @@ test('operators see a node, suspend it, let it work again, and need the role for
     const [newest] = attestationList.parse(
       JSON.parse(await operator('get', 'attestations', '--node', nodeId, '-o', 'json')),
     ).items
-    const text = await operator('explain', newest?.id ?? '')
-    assert.match(text, /^affirming  attestation of node/)
+    // Lines are as wide as a terminal.
+    const text = (await operator('explain', newest?.id ?? '')).replaceAll(/\s+/g, ' ')
+    assert.match(text, /^affirming attestation of node/)
     assert.match(text, /Every register has the value that it had in the last good verdict, in this very boot/)
     const { explanation } = z
       .looseObject({ explanation: verdictExplanation })
