@@ -1,8 +1,12 @@
 import type { Target } from '../target.ts'
 import { evidenceTarget } from './evidence.ts'
+import { jsonTarget } from './json.ts'
 import { imageTarget, manifestTarget } from './learned.ts'
 import { celTargets, diffTarget, logTarget, replayTarget } from './logs.ts'
 import { imaTarget, policyTarget, structureTarget } from './others.ts'
+import { signaturesTarget } from './signatures.ts'
+import { txtTarget } from './txt.ts'
+import { userspaceTarget } from './userspace.ts'
 
 /** Everything that is fuzzed; a new one is a new row. */
 export const TARGETS: readonly Target[] = [
@@ -16,4 +20,8 @@ export const TARGETS: readonly Target[] = [
   structureTarget,
   manifestTarget,
   imageTarget,
+  userspaceTarget,
+  jsonTarget,
+  signaturesTarget,
+  txtTarget,
 ]
